@@ -1,0 +1,66 @@
+# Needs python3.11 with venv, and make. Everything else is set up in .venv/.
+
+PYTHON ?= python3.11
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+LOCKS := requirements/uv.txt requirements/development.txt
+HTML := templates
+
+.PHONY: help demo setup test test-all lint format bench lock
+
+help:  ## Shows this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: setup  ## Starts the portal with a stand-in for AWS and sample exports (PORT=8123 moves it)
+	@exec $(BIN)/python -m sandbox.demo --port $(PORT)
+
+setup: $(STAMP)  ## Makes .venv/ with everything that running and testing needs
+
+# uv installs in a third of the time; where it cannot run, pip does the same from the same locks.
+$(STAMP): $(LOCKS)
+	$(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r requirements/uv.txt \
+	  && $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes \
+	    requirements/development.txt; then :; \
+	else echo "uv is not to be had here; going on with pip"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r requirements/development.txt; fi
+	@touch $(STAMP)
+
+test: setup  ## Runs the tests that take less than ten minutes in all
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup  ## Runs all tests, also the slow ones
+	$(BIN)/python -m pytest
+
+lint: setup  ## Checks style, types, imports, templates, migrations and locks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/djlint --lint $(HTML)
+	$(BIN)/djade --check --target-version 5.2 $$(find $(HTML) -name '*.html')
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --fail-level WARNING
+	@! grep -n '://' requirements/*.txt || { echo "a lock names an address"; exit 1; }
+
+format: setup  ## Lays the code out as `make lint` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djade --target-version 5.2 $$(find $(HTML) -name "*.html")
+
+bench: setup  ## Measures the portal against its peers (some minutes; see bench/README.md)
+	$(BIN)/python -m bench
+
+lock: setup  ## Makes the locks in requirements/ anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	for name in production development; do \
+	  groups=$$( [ $$name = development ] && echo "--group sandbox --group dev --group bench" ); \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --no-header --upgrade \
+	    pyproject.toml $$groups -o requirements/$$name.txt; done
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --upgrade requirements/uv.in -o requirements/uv.txt

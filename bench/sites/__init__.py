@@ -1,0 +1,1 @@
+"""Django projects in a file each: the peers' side of the comparison."""

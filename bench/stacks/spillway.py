@@ -1,0 +1,131 @@
+"""The portal as its operators run it: `manage.py serve`, one worker, a token for each request."""
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.fernet import Fernet
+
+from bench.client import Target
+from bench.processes import ROOT, Child, free_port
+from bench.scenarios import SCENARIOS, Scenario
+from bench.stacks.base import CannotStartError, Running, Site, Stack, ready
+
+# The registry's `limits` of each endpoint, where the portal's own would refuse 1,000 at once.
+LIMITS: dict[str, Any] | None = None
+USER = "bench"
+PASSWORD_VARIABLE = "BENCH_PASSWORD"  # the name of a variable, which `create_user` reads
+
+
+class Spillway(Stack):
+    """Everything of the portal is in the path: token, permission, the record in the database."""
+
+    name = "spillway"
+    about = "`manage.py serve --workers 1`"
+
+    def start(self, site: Site) -> Running:
+        directory = site.directory / self.name
+        if not directory.exists():
+            _prepare(site, directory)
+        port = free_port()
+        child = Child.start(
+            [*_manage("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1")],
+            log=site.directory / f"{self.name}.log",
+            environment=_environment(site, directory),
+        )
+        token = (directory / "token").read_text()
+
+        def target(scenario: Scenario, size: int) -> Target:
+            path = f"/exports/{_slug(scenario, size)}/download"
+            return Target(port, path, size, {"Authorization": f"Bearer {token}"})
+
+        return ready(child, port, target)
+
+
+def _slug(scenario: Scenario, size: int) -> str:
+    return f"{scenario.name}-{size}"
+
+
+def _manage(*arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", *arguments]
+
+
+def _prepare(site: Site, directory: Path) -> None:
+    """A database with one endpoint for each address, a user and a token."""
+    draft = directory.with_suffix(".draft")
+    draft.mkdir(mode=0o700)
+    for name, value in (
+        ("secret_key", secrets.token_urlsafe(48)),
+        ("encryption_key", Fernet.generate_key().decode()),
+        ("password", secrets.token_urlsafe(24)),
+    ):
+        (draft / name).write_text(value)
+    registry = draft / "registry.yaml"
+    registry.write_text(yaml.safe_dump(_registry(site)))
+    environment = _environment(site, draft)
+    _run(site, environment, "migrate", "--verbosity", "0")
+    _run(site, environment, "apply", str(registry))
+    _run(site, environment, "create_user", USER, "--password-env", PASSWORD_VARIABLE)
+    token = _run(site, environment, "create_token", USER).strip()
+    (draft / "token").write_text(token)
+    # Only what is whole bears the name that `start` looks for.
+    draft.rename(directory)
+
+
+def _registry(site: Site) -> dict[str, Any]:
+    endpoints = [
+        {
+            "slug": _slug(scenario, size),
+            "title": _slug(scenario, size),
+            "kind": "http",
+            "auth": "none",
+            "groups": "*",
+            "url": site.url(scenario) + scenario.path(size),
+            **({"limits": LIMITS} if LIMITS else {}),
+        }
+        for scenario in SCENARIOS.values()
+        for size in site.plan.sizes
+    ]
+    return {"version": 1, "endpoints": endpoints}
+
+
+def _environment(site: Site, directory: Path) -> dict[str, str]:
+    return {
+        **site.trust,
+        "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
+        "SPILLWAY_STATE_DIR": str(directory),
+        "SPILLWAY_SECRET_KEY": (directory / "secret_key").read_text(),
+        "SPILLWAY_ENCRYPTION_KEYS": (directory / "encryption_key").read_text(),
+        "SPILLWAY_ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
+        # Downloads that still run at the end of a measurement are not waited for.
+        "SPILLWAY_DRAIN_TIMEOUT": "1",
+        PASSWORD_VARIABLE: (directory / "password").read_text(),
+    }
+
+
+def _run(site: Site, environment: dict[str, str], command: str, *arguments: str) -> str:
+    """The command's standard output. Raises `CannotStartError`."""
+    log = site.directory / "spillway.log"
+    with log.open("a") as errors:
+        try:
+            done = subprocess.run(
+                _manage(command, *arguments),
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                timeout=120,
+                check=True,
+            )
+        except subprocess.CalledProcessError as exc:
+            raise CannotStartError(f"`manage.py {command}` ended with {exc.returncode}") from exc
+        except subprocess.TimeoutExpired as exc:
+            raise CannotStartError(f"`manage.py {command}` did not end") from exc
+    return done.stdout

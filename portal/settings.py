@@ -1,0 +1,181 @@
+"""Django's settings. What an operator may change is in `portal.env`."""
+
+import dj_database_url
+from django.templatetags.static import static
+from django.utils.translation import gettext_lazy as _
+
+from portal import env, log
+
+ENV = env.read()
+BASE_DIR = env.ROOT
+STATE_DIR = ENV.state_dir.resolve()
+
+SECRET_KEY = (
+    ENV.secret_key.get_secret_value()
+    if ENV.secret_key
+    else env.stored_key(STATE_DIR / "secret_key")
+)
+ENCRYPTION_KEYS = [key.get_secret_value() for key in ENV.encryption_keys] or [
+    env.stored_key(STATE_DIR / "encryption_key")
+]
+DEBUG = ENV.debug
+ALLOWED_HOSTS = ENV.allowed_hosts
+
+INSTALLED_APPS = [
+    "unfold",
+    "streams.apps.OperatorsSiteConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "streams.apps.StreamsConfig",
+]
+
+# Every one of these is async-capable (a test holds us to it): a synchronous one would keep a
+# thread for as long as a download streams. `portal.middleware` says why some are our own.
+MIDDLEWARE = [
+    "portal.middleware.Security",
+    "streams.middleware.content_security_policy",
+    "portal.middleware.Session",
+    "portal.middleware.Locale",
+    "portal.middleware.Common",
+    "portal.middleware.Csrf",
+    "portal.middleware.Authentication",
+    "portal.middleware.Messages",
+    "portal.middleware.XFrameOptions",
+]
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+
+ROOT_URLCONF = "portal.urls"
+ASGI_APPLICATION = "portal.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        ENV.database_url.get_secret_value()
+        if ENV.database_url
+        else f"sqlite:///{STATE_DIR / 'spillway.sqlite3'}",
+    )
+}
+# For the threads that live on; a request's own thread closes its connection with it.
+DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A deferred transaction that turns from reading to writing fails at once when another
+        # writer was first; an immediate one waits its turn.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "streams.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "catalogue"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", _("English"))]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = STATE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    }
+}
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+if ENV.https:
+    # TLS ends at a proxy in front, which must overwrite X-Forwarded-Proto.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+
+PRIVATE_ORIGINS = ENV.private_origins
+HEAD_TIMEOUT = ENV.head_timeout
+IDLE_TIMEOUT = ENV.idle_timeout
+CLIENT_TIMEOUT = ENV.client_timeout
+DRAIN_TIMEOUT = ENV.drain_timeout
+CONTACT = ENV.contact
+
+# Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.
+CELERY_BROKER_URL = ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE = {"tick": {"task": "streams.tasks.advance_due", "schedule": 30.0}}
+CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "scheduler")
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    # The embedded broker: one folder, which sender and worker share.
+    _broker = STATE_DIR / "broker"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_broker / "messages"),
+        "data_folder_out": str(_broker / "messages"),
+        "processed_folder": str(_broker / "processed"),
+        "control_folder": str(_broker / "control"),
+        "polling_interval": 0.2,
+    }
+    for _folder in ("messages", "processed", "control"):
+        (_broker / _folder).mkdir(parents=True, exist_ok=True)
+
+LOGGING_CONFIG = None
+log.configure(debug=DEBUG)
+
+UNFOLD = {
+    "SITE_TITLE": "Spillway",
+    "SITE_HEADER": "Spillway",
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("spillway/icon.svg"),
+        }
+    ],
+}

@@ -1,0 +1,254 @@
+"""`make demo`: the portal, a worker and the stand-in for AWS, with sample exports, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
+
+from botocore.exceptions import ClientError
+
+from sandbox.children import bound_to_parent
+from sandbox.client import Sandbox, start
+from sandbox.settings import MIB, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = Path(os.environ.get("SPILLWAY_STATE_DIR", ROOT / "var"))
+REGISTRY = Path(__file__).with_name("demo.yaml")
+HANDLER = ROOT / "functions" / "python"
+
+PASSWORD = "spillway-demo"  # the demo listens on loopback alone
+ORDERS = ("exports", "orders.csv")
+ORDERS_SIZE = 200_000_000
+ARCHIVE = "exports-generated/archive.bin"
+ARCHIVE_SIZE = 5_000_000_000
+# Fast enough not to bore, slow enough to see progress. AWS: 2 MiB a second.
+BANDWIDTH = 20 * MIB
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    port = parser.parse_args().port
+    if not _is_free(port):
+        _say(f"Port {port} is taken. Try another one: make demo PORT=8123")
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settings = Settings(
+        state=STATE / "sandbox",
+        bandwidth=BANDWIDTH,
+        generated={ARCHIVE: ARCHIVE_SIZE},
+    )
+    try:
+        with start(settings) as aws:
+            return _serve(aws, port)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _serve(aws: Sandbox, port: int) -> int:
+    _say("Putting a 200 MB object into S3 and deploying the handler …")
+    secret = _kept_secret(STATE / "sandbox" / "orders_secret")
+    _put_orders(aws)
+    registry = _registry(aws, secret)
+    environment = (
+        os.environ
+        | aws.environment()
+        | {
+            "DEMO_ORDERS_SECRET": secret,
+            "DEMO_PASSWORD": PASSWORD,
+            "SPILLWAY_STATE_DIR": str(STATE),
+            "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
+            "SPILLWAY_DRAIN_TIMEOUT": "3",
+        }
+    )
+    _say("Preparing the portal …")
+    manage = _Manage(environment)
+    manage("migrate", "--verbosity", "0")
+    manage("apply", str(registry), quiet=True)
+    for name, *options in (("ada", "--staff"), ("ben", "--group", "analysts")):
+        manage("create_user", name, "--password-env", "DEMO_PASSWORD", *options, quiet=True)
+    token = manage("create_token", "ben", "--name", "demo", "--expires", "1d", quiet=True).strip()
+    with contextlib.ExitStack() as children:
+        web = children.enter_context(manage.running("serve", "--bind", f"127.0.0.1:{port}"))
+        worker = children.enter_context(
+            manage.running("worker", "--with-scheduler", "--concurrency", "1")
+        )
+        url = f"http://127.0.0.1:{port}"
+        if not _answers(f"{url}/healthz", web):
+            _say(f"The web server did not start. Its log is in {STATE}.")
+            return 1
+        _say(_welcome(url, token))
+        return _watch({"web server": web, "worker": worker})
+
+
+def _put_orders(aws: Sandbox) -> None:
+    bucket, key = ORDERS
+    try:
+        held = aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
+    except ClientError:
+        held = None
+    if held != ORDERS_SIZE:
+        aws.put_object(bucket, key, _orders(), ContentType="text/csv; charset=utf-8")
+
+
+def _orders() -> bytes:
+    """A CSV of exactly 200 MB, the same each time."""
+    rows = [b"order,customer,country,amount,note\n"]
+    size, number = len(rows[0]), 0
+    filling = b"goods as ordered, " * 40
+    while size < ORDERS_SIZE:
+        number += 1
+        row = b"%08d,C%06d,%b,%d.%02d," % (
+            number,
+            number * 7919 % 1_000_000,
+            (b"DE", b"FR", b"IT", b"PL")[number % 4],
+            number * 31 % 5000,
+            number % 100,
+        )
+        row = (row + filling)[: ORDERS_SIZE - size - 1] + b"\n"
+        rows.append(row)
+        size += len(row)
+    return b"".join(rows)
+
+
+def _registry(aws: Sandbox, secret: str) -> Path:
+    """Deploys what the demo's endpoints need, and writes the registry file with their addresses."""
+    bucket, key = ORDERS
+    orders = aws.deploy_function(
+        "orders-export",
+        HANDLER,
+        "app.handler",
+        {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key, "SECRET_HEADER": secret},
+        timeout=900,
+    )
+    path = STATE / "sandbox" / "demo.yaml"
+    template = Template(REGISTRY.read_text(encoding="utf-8"))
+    path.write_text(
+        template.substitute(orders=orders, archive=f"{aws.url}/{ARCHIVE}"), encoding="utf-8"
+    )
+    return path
+
+
+def _kept_secret(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+class _Manage:
+    """Runs `manage.py` as an operator would."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, str(ROOT / "manage.py"), *words]
+
+    def __call__(self, *words: str, quiet: bool = False) -> str:
+        done = subprocess.run(
+            self._command(*words),
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else None,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"{words[0]} failed:\n{done.stdout}{done.stderr or ''}")
+        return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A server of ours; its log goes to a file, and Ctrl-C reaches it through us alone."""
+        log = (STATE / f"{words[0]}.log").open("ab")
+        process = subprocess.Popen(
+            self._command(*words),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=bound_to_parent(signal.SIGTERM),  # noqa: PLW1509 - no thread runs yet
+        )
+        try:
+            yield process
+        finally:
+            _end(process)
+            log.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    for _ in range(300):
+        if process.poll() is not None:
+            return False
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(url, timeout=2).close()
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _watch(processes: Mapping[str, subprocess.Popen[bytes]]) -> int:
+    while True:
+        for name, process in processes.items():
+            if process.poll() is not None:
+                _say(f"The {name} has ended. Its log is in {STATE}.")
+                return 1
+        time.sleep(0.5)
+
+
+def _welcome(url: str, token: str) -> str:
+    return f"""
+  Spillway is ready:  {url}/
+
+    end user   ben / {PASSWORD}    sees the exports
+    operator   ada / {PASSWORD}    sees them too, and {url}/operate/
+
+  From the command line, 200 MB from a Lambda function:
+
+    curl --fail --continue-at - --output orders.csv \\
+      --header 'Authorization: Bearer {token}' {url}/exports/orders/download
+
+  Logs are in {STATE}. Ctrl-C ends everything.
+"""
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

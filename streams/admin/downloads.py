@@ -1,0 +1,38 @@
+"""Downloads: a record, which nobody edits."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+
+from streams.models import Download
+from streams.templatetags.units import size
+
+
+@admin.register(Download)
+class DownloadAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("started_at", "slug", "username", "state", "reason", "sent_size", "whole_size")
+    list_filter = ("state", "started_at")
+    search_fields = ("slug", "username", "id")
+    list_select_related = ()
+    show_full_result_count = False
+    actions = None
+
+    @admin.display(description=_("sent"), ordering="sent")
+    def sent_size(self, download: Download) -> str:
+        return size(download.sent)
+
+    @admin.display(description=_("size"), ordering="size")
+    def whole_size(self, download: Download) -> str:
+        return size(download.size)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

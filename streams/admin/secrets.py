@@ -1,0 +1,85 @@
+"""Secrets: their header, their function, their gateways. Never their value."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Prefetch
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from streams.models import Gateway, Secret, SecretFunction, SecretVersion
+from streams.models.secrets import validate_value
+
+
+class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A value can be set here, and is never shown."""
+
+    new_value = forms.CharField(
+        label=_("New value"),
+        required=False,
+        strip=False,
+        validators=[validate_value],
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Empty: the value stays as it is. What you enter cannot be read again."),
+    )
+
+    class Meta:
+        model = Secret
+        fields = ("name", "header", "rotate_every", "window", "jitter", "store")
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.instance.pk is None and not self.cleaned_data.get("new_value"):
+            raise ValidationError({"new_value": _("A new secret needs a value.")})
+        return cleaned
+
+
+class FunctionInline(StackedInline):  # type: ignore[misc]
+    model = SecretFunction
+    extra = 0
+
+
+class GatewayInline(StackedInline):  # type: ignore[misc]
+    model = Gateway
+    extra = 0
+
+
+class VersionInline(TabularInline):  # type: ignore[misc]
+    model = SecretVersion
+    fields = readonly_fields = ("number", "fingerprint", "state", "created_at")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # Not even decrypted for this page.
+        return super().get_queryset(request).defer("value")
+
+
+@admin.register(Secret)
+class SecretAdmin(ModelAdmin):  # type: ignore[misc]
+    form = SecretForm
+    list_display = ("name", "header", "current", "rotate_every")
+    search_fields = ("name", "header")
+    inlines = (FunctionInline, GatewayInline, VersionInline)
+    fields = ("name", "header", "new_value", "rotate_every", "window", "jitter", "store")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        versions = SecretVersion.objects.filter(state="current").defer("value")
+        found = super().get_queryset(request)
+        return found.prefetch_related(Prefetch("versions", versions, to_attr="current_versions"))
+
+    @admin.display(description=_("current value"))
+    def current(self, secret: Any) -> str:
+        return ", ".join(f"v{v.number} {v.fingerprint}" for v in secret.current_versions)
+
+    def save_model(self, request: HttpRequest, obj: Secret, form: SecretForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if value := form.cleaned_data.get("new_value"):
+            obj.set_value(value)

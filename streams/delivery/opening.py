@@ -1,0 +1,98 @@
+"""Opens an origin for one download, with the second attempts that `wire.md` allows.
+
+Until the first byte of a body was sent, nothing was promised, so an attempt may be repeated. Each
+reason is good for one repetition, whatever else happens.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from streams.delivery.source import Source
+from streams.net import errors
+from streams.origins import Credential, Opened, Origin, Wanted
+
+# A wait that a user does not mind; a longer one is theirs to decide on.
+PATIENCE = 2.0
+
+
+async def opened_source(
+    origin: Origin,
+    wanted: Wanted,
+    credentials: Sequence[Credential],
+    *,
+    first_byte_timeout: float,
+    or_whole: bool = True,
+) -> tuple[Source, bytes]:
+    """An origin that has begun to send, and its first bytes (empty for an empty file).
+
+    `credentials` are the values that the function may accept now, the likeliest first; empty for an
+    origin that takes none. `first_byte_timeout` is in seconds. With `or_whole`, a range that came
+    of another version than `wanted.if_range` is dropped, and everything asked for. Raises
+    `OriginError`.
+    """
+    attempts = _Attempts(wanted, credentials)
+    while True:
+        try:
+            opened = await origin.open(attempts.wanted, attempts.credential)
+            source = Source(opened)
+            if or_whole and attempts.drops_range(opened):
+                source.abort()
+                continue
+            if wanted.head_only:
+                source.abort()
+                return source, b""
+            return source, await _first(source, first_byte_timeout)
+        except errors.OriginError as exc:
+            await attempts.prepare_after(exc)
+
+
+async def _first(source: Source, seconds: float) -> bytes:
+    try:
+        return await source.first(seconds)
+    except BaseException:
+        source.abort()
+        raise
+
+
+class _Attempts:
+    """What the next attempt sends, and which reasons for one are used up."""
+
+    def __init__(self, wanted: Wanted, credentials: Sequence[Credential]) -> None:
+        self.wanted = wanted
+        self._credentials = list(credentials)
+        self.credential = self._credentials.pop(0) if self._credentials else None
+        self._may_repeat = True
+        self._may_wait = True
+
+    def drops_range(self, opened: Opened) -> bool:
+        """Whether a part came of another version than `If-Range` named.
+
+        The origin ignored the condition. The client then gets everything, as RFC 9110 section
+        13.1.5 has it.
+        """
+        if opened.range is None or not self.wanted.if_range:
+            return False
+        if opened.etag == self.wanted.if_range:
+            return False
+        self.wanted = replace(self.wanted, range=None, if_range=None)
+        return True
+
+    async def prepare_after(self, exc: errors.OriginError) -> None:
+        """Makes ready for another attempt, or raises `exc`."""
+        if isinstance(exc, errors.UrlUnknownError | errors.UrlPermissionError):
+            raise exc
+        if isinstance(exc, errors.ForbiddenError) and self._credentials:
+            # A rotation is under way: the function may not know the newest value yet, or no longer
+            # know the one before.
+            self.credential = self._credentials.pop(0)
+            self._credentials.clear()
+        elif isinstance(exc, errors.BusyError) and self._may_wait and exc.retry_after <= PATIENCE:
+            self._may_wait = False
+            await asyncio.sleep(exc.retry_after)
+        elif exc.passing and self._may_repeat:
+            self._may_repeat = False
+            await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - jitter, not a secret
+        else:
+            raise exc

@@ -1,0 +1,221 @@
+"""The body of one download, from the origin to the server's socket, a chunk at a time."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from django.utils import timezone
+
+from streams.delivery.resuming import ResumingSource
+from streams.models import Download, Proof, State
+from streams.net.errors import BodyError, StalledError, TruncatedError
+from streams.net.pace import NARROW, WIDE, Pace, Socket
+
+# A client that took this many bytes without delay keeps up, and gets larger pieces. Far less than
+# this the kernels at both ends take without any of it being read.
+KEEPS_UP = 1024 * 1024
+# Seconds in which a chunk counts as taken without delay, and as taken slowly.
+PROMPT = 0.02
+SLOW = 0.5
+
+
+class DownloadCutError(Exception):
+    """Raised into the server so that it cuts the connection: the only honest end of such a body."""
+
+    # The log already has the cause; a traceback would say nothing more.
+    expected_cut = True
+
+
+class WideLane:
+    """Room for a bounded number of downloads that read far ahead, so that memory stays bounded."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+
+    def enter(self) -> bool:
+        """Whether there was a place; whoever got one must `leave`."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def leave(self) -> None:
+        self._free += 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds of silence after which an origin, or a client that does not read, is given up."""
+
+    origin_idle: float
+    client_idle: float
+
+
+class Relay:
+    """An async iterator over the bytes of a download, and the keeper of its record.
+
+    The server asks for the next chunk when the last one is on its way, so that a slow client slows
+    the origin down. Django calls `aclose` however the response ends. A body that cannot be
+    completed raises `DownloadCutError`; it never ends quietly.
+    """
+
+    __slots__ = (
+        "_client", "_ended", "_first", "_lane", "_limits", "_loop", "_on_end", "_origin_turn",
+        "_pending", "_prompt", "_since", "_source", "_task", "_watch", "_wide", "draining",
+        "record",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        source: ResumingSource,
+        first: bytes,
+        record: Download,
+        limits: Limits,
+        on_end: Callable[["Relay"], None],
+        client: Socket | None,
+        lane: WideLane,
+    ) -> None:
+        """`client` is its socket, where the server gives it to us."""
+        self.record = record
+        self.draining = False
+        self._source = source
+        self._first = first
+        self._limits = limits
+        self._on_end = on_end
+        self._client = client
+        self._lane = lane
+        self._wide = False
+        self._pending = 0
+        self._prompt = 0
+        self._ended = False
+        self._task: asyncio.Task[object] | None = None
+        self._loop = asyncio.get_running_loop()
+        # Whose turn it is, and since when. A response that never starts is the client's turn.
+        self._origin_turn = False
+        self._since = self._loop.time()
+        self._watch = self._loop.call_later(limits.client_idle, self._look)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._account()
+        if self._first:
+            chunk, self._first = self._first, b""
+        else:
+            chunk = await self._next_chunk()
+        if not chunk:
+            self._complete()
+            raise StopAsyncIteration
+        self._pending = len(chunk)
+        self._origin_turn = False
+        self._since = self._loop.time()
+        return chunk
+
+    async def aclose(self) -> None:
+        """Ends whatever has not ended: the client left, or the server is going down."""
+        if self.draining:
+            self._end(State.CUT, "shutdown")
+        elif self.record.reason:
+            self._end(State.CANCELLED, self.record.reason)
+        else:
+            self._end(State.CANCELLED, "client_left")
+
+    def cut_short(self) -> None:
+        """The server waits no longer. Ends the response; `aclose` writes the rest down."""
+        if not self._ended and self._task is not None:
+            self._task.cancel()
+
+    def _account(self) -> None:
+        """The server asks for more, so it has taken the last chunk."""
+        now = self._loop.time()
+        if self._pending:
+            self.record.sent += self._pending
+            self._set_pace(self._pending, now - self._since)
+            self._pending = 0
+        elif self._task is None:
+            self._task = asyncio.current_task()
+        self._origin_turn = True
+        self._since = now
+
+    def _set_pace(self, size: int, taken: float) -> None:
+        if taken < PROMPT:
+            self._prompt += size
+            if self._prompt >= KEEPS_UP and not self._wide and self._lane.enter():
+                self._wide = True
+                self._apply(WIDE)
+        elif taken > SLOW:
+            self._prompt = 0
+            if self._leave_lane():
+                self._apply(NARROW)
+
+    def _leave_lane(self) -> bool:
+        if not self._wide:
+            return False
+        self._wide = False
+        self._lane.leave()
+        return True
+
+    def _apply(self, pace: Pace) -> None:
+        self._source.set_pace(pace)
+        if self._client is not None:
+            pace.apply_to_client(self._client)
+
+    async def _next_chunk(self) -> bytes:
+        try:
+            return await self._source.read()
+        except BodyError as exc:
+            self._end(State.CUT, exc.code)
+            raise DownloadCutError(str(exc)) from exc
+
+    def _complete(self) -> None:
+        size = self.record.size
+        if size is not None and size != self.record.sent:
+            self._end(State.CUT, TruncatedError.code)
+            raise DownloadCutError("the origin sent another length than it announced")
+        if size is not None:
+            self.record.proof = Proof.LENGTH
+        elif self._source.opened.body.framing.chunked:
+            self.record.proof = Proof.FRAMING
+        self._end(State.COMPLETE, "")
+
+    def _end(self, state: State, reason: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._watch.cancel()
+        self._leave_lane()
+        if state is not State.COMPLETE:
+            self._source.abort()
+        self.record.state = state
+        self.record.reason = reason
+        self.record.resumes = self._source.resumes
+        self.record.finished_at = timezone.now()
+        self._on_end(self)
+
+    def _look(self) -> None:
+        """One timer a download: gives up whoever has been silent for too long."""
+        limit = self._limits.origin_idle if self._origin_turn else self._limits.client_idle
+        left = self._since + limit - self._loop.time()
+        if left > 0:
+            self._watch_for(left)
+        elif self._origin_turn:
+            # It may be opened again, and gets the same time then.
+            self._since = self._loop.time()
+            self._watch_for(limit)
+            self._source.fail(StalledError(f"the origin sent nothing for {limit:g} seconds"))
+        else:
+            self._end_stalled_client()
+
+    def _watch_for(self, seconds: float) -> None:
+        both = min(self._limits.origin_idle, self._limits.client_idle)
+        self._watch = self._loop.call_later(min(seconds, both), self._look)
+
+    def _end_stalled_client(self) -> None:
+        self.record.reason = "client_stalled"
+        if self._task is None:
+            # The response was never begun, so nobody will close it.
+            self._end(State.CANCELLED, "client_left")
+        else:
+            self.cut_short()

@@ -1,0 +1,43 @@
+"""`manage.py apply`: makes the registry what a file says."""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from streams.registry.apply import apply
+from streams.registry.parse import RegistryError, parse
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes the registry what FILE says, wholly or not at all. Prints one line per object: "
+        "created, changed (which fields), unchanged, removed. Exit status 1 on an error; nothing "
+        "has changed then."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", metavar="FILE", help="YAML; - for standard input")
+        parser.add_argument("--dry-run", action="store_true", help="say what would change")
+        parser.add_argument("--prune", action="store_true", help="remove what FILE does not name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            spec = parse(_read(options["file"]))
+            changes = apply(spec, dry_run=options["dry_run"], prune=options["prune"])
+        except RegistryError as exc:
+            problems = "\n".join(f"  {problem}" for problem in exc.problems)
+            raise CommandError(f"{options['file']}: nothing was changed\n{problems}") from None
+        for change in changes:
+            self.stdout.write(str(change))
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as exc:
+        raise CommandError(f"{name}: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{name}: expected UTF-8") from None

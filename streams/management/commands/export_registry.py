@@ -1,0 +1,14 @@
+"""`manage.py export_registry`: the registry as a file."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from streams.registry.export import export
+
+
+class Command(BaseCommand):
+    help = "Prints the registry in the form that `apply` takes, without secret values."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(export(), ending="")

@@ -1,0 +1,57 @@
+"""`manage.py serve`: the production web server."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import Error as DatabaseError
+from django.db.migrations.executor import MigrationExecutor
+
+from portal import server
+
+
+class Command(BaseCommand):
+    help = "Serves the portal until SIGTERM; running downloads are finished first."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+        parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = _address(options["bind"])
+        if options["workers"] < 1:
+            raise CommandError("--workers: expected 1 or more")
+        server.ensure_malloc()
+        _check_database()
+        call_command("collectstatic", interactive=False, verbosity=0)
+        try:
+            sock = server.listen(host, port, client_timeout=settings.CLIENT_TIMEOUT)
+        except OSError as exc:
+            raise CommandError(f"--bind {options['bind']}: {exc.strerror}") from exc
+        self.stderr.write(f"Serving on http://{host}:{sock.getsockname()[1]}/")
+        server.run(sock, workers=options["workers"])
+        sys.stderr.flush()
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise CommandError("--bind: expected HOST:PORT, such as 0.0.0.0:8000")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the operator left the host out
+
+
+def _check_database() -> None:
+    connection = connections[DEFAULT_DB_ALIAS]
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as exc:
+        raise CommandError(f"DATABASE_URL: the database does not answer: {exc}") from exc
+    finally:
+        connection.close()
+    if missing:
+        raise CommandError("The database is not up to date. Run: manage.py migrate")

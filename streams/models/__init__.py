@@ -1,0 +1,24 @@
+"""The registry and its records. Rules about one row, or about which rows, live here."""
+
+from streams.models.access import ApiToken, Grant, User
+from streams.models.downloads import Download, Proof, State
+from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
+
+__all__ = [
+    "Accepts",
+    "ApiToken",
+    "Auth",
+    "Delivery",
+    "Download",
+    "Endpoint",
+    "Gateway",
+    "Grant",
+    "Kind",
+    "Proof",
+    "Secret",
+    "SecretFunction",
+    "SecretVersion",
+    "State",
+    "User",
+]

@@ -1,0 +1,215 @@
+"""Secret headers: what is sent, where it is checked, and who else sends it."""
+
+import re
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from streams.models.fields import EncryptedField
+
+# What may stand in an environment variable, in a header (RFC 9110 section 5.5) and between the
+# single quotes of a REST API's mapping.
+LEGAL_VALUE = re.compile(r"[!-&(-~]{16,512}")
+
+# API Gateway cannot map these (see "Important notes" of "Data mapping" in its guide).
+UNMAPPABLE = re.compile(
+    r"(authorization|connection|host|via|content-.*|x-amzn?-.*|x-forwarded-.*)",
+    re.IGNORECASE,
+)
+
+
+def validate_header_name(name: str) -> None:
+    """Refuses what is not a field name, and what API Gateway would not map."""
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name):
+        raise ValidationError(_("A header name has letters, digits and hyphens only."))
+    if UNMAPPABLE.fullmatch(name):
+        raise ValidationError(_("API Gateway cannot map this header. Choose a name of your own."))
+
+
+def validate_value(value: str) -> None:
+    """Refuses a value that could not stand in a header, an environment and a mapping alike."""
+    if not LEGAL_VALUE.fullmatch(value):
+        raise ValidationError(
+            _("A secret has 16 to 512 visible ASCII characters, with no space and no single quote.")
+        )
+
+
+def fingerprint(value: str) -> str:
+    """What may be shown of a secret: 12 hex digits, keyed, so that nobody can test a guess."""
+    return salted_hmac("streams.secret", value, algorithm="sha256").hexdigest()[:12]
+
+
+class Accepts(models.TextChoices):
+    """How many values the function's check accepts at once."""
+
+    TWO = "two", _("two: the current and the next value")
+    ONE = "one", _("one")
+
+
+class Store(models.TextChoices):
+    """Where the value lives."""
+
+    DATABASE = "database", _("encrypted in the database")
+    SECRETS_MANAGER = "secrets-manager", _("AWS Secrets Manager")
+
+
+class Secret(models.Model):
+    """A header that proves to a function that a request came through a door of ours."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    header = models.CharField(
+        _("header"),
+        max_length=100,
+        default="x-secret-header",
+        validators=[validate_header_name],
+    )
+    rotate_every = models.DurationField(_("rotate every"), null=True, blank=True)
+    window = models.CharField(_("window"), max_length=11, null=True, blank=True)  # noqa: DJ001
+    jitter = models.DurationField(_("jitter"), null=True, blank=True)
+    store = models.CharField(
+        _("store"), max_length=20, choices=Store.choices, default=Store.DATABASE
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_value(self, value: str) -> "SecretVersion":
+        """Makes `value` the current version; the one before it stays as the previous one.
+
+        Call it within a transaction. Raises `ValidationError` for a value that cannot be sent.
+        """
+        validate_value(value)
+        newest = self.versions.order_by("-number").first()
+        self.versions.filter(state=SecretVersion.State.PREVIOUS).update(
+            state=SecretVersion.State.RETIRED
+        )
+        self.versions.filter(state=SecretVersion.State.CURRENT).update(
+            state=SecretVersion.State.PREVIOUS
+        )
+        return self.versions.create(
+            number=newest.number + 1 if newest else 1,
+            value=value,
+            fingerprint=fingerprint(value),
+            state=SecretVersion.State.CURRENT,
+        )
+
+
+class SecretVersionQuerySet(models.QuerySet["SecretVersion"]):
+    def live(self) -> "SecretVersionQuerySet":
+        """What a function may accept now, the current value first."""
+        rank = models.Case(
+            models.When(state=SecretVersion.State.CURRENT, then=0),
+            models.When(state=SecretVersion.State.PENDING, then=1),
+            default=2,
+        )
+        return self.exclude(state=SecretVersion.State.RETIRED).order_by(rank, "-number")
+
+
+class SecretVersion(models.Model):
+    """One value of a secret. The value is encrypted at rest and shown nowhere."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("pending")
+        CURRENT = "current", _("current")
+        PREVIOUS = "previous", _("previous")
+        RETIRED = "retired", _("retired")
+
+    secret = models.ForeignKey(Secret, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(_("version"))
+    value = EncryptedField(editable=False)
+    fingerprint = models.CharField(_("fingerprint"), max_length=12, editable=False)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = SecretVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["secret", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["secret", "number"], name="version_number_once"),
+            *(
+                models.UniqueConstraint(
+                    fields=["secret"],
+                    condition=Q(state=state),
+                    name=f"one_{state}_version",
+                    violation_error_message=_("A secret has one version of each live state."),
+                )
+                for state in ("pending", "current", "previous")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.secret} v{self.number} ({self.fingerprint})"
+
+
+class SecretFunction(models.Model):
+    """The Lambda function that checks a secret."""
+
+    secret = models.OneToOneField(Secret, models.CASCADE, related_name="function")
+    name = models.CharField(_("name or ARN"), max_length=200)
+    region = models.CharField(_("region"), max_length=40, blank=True)
+    role_arn = models.CharField(_("role to assume"), max_length=200, blank=True)
+    alias = models.CharField(_("alias"), max_length=128, blank=True)
+    aliases = models.JSONField(_("alias pair"), default=list, blank=True)
+    accepts = models.CharField(
+        _("accepts"), max_length=3, choices=Accepts.choices, default=Accepts.TWO
+    )
+    variable = models.CharField(
+        _("variable"),
+        max_length=100,
+        default="SECRET_HEADER",
+        validators=[RegexValidator(r"^[A-Za-z][A-Za-z0-9_]+$")],
+    )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Gateway(models.Model):
+    """An API Gateway integration that injects a secret into each request."""
+
+    class Type(models.TextChoices):
+        REST = "rest", _("REST API")
+        HTTP = "http", _("HTTP API")
+
+    secret = models.ForeignKey(Secret, models.CASCADE, related_name="gateways")
+    type = models.CharField(_("type"), max_length=4, choices=Type.choices)
+    region = models.CharField(_("region"), max_length=40, blank=True)
+    role_arn = models.CharField(_("role to assume"), max_length=200, blank=True)
+    api_id = models.CharField(_("API id"), max_length=64)
+    resource_id = models.CharField(_("resource id"), max_length=64, blank=True)
+    method = models.CharField(_("method"), max_length=10, blank=True)
+    integration_id = models.CharField(_("integration id"), max_length=64, blank=True)
+    stage = models.CharField(_("stage"), max_length=128)
+    url = models.CharField(_("URL"), max_length=2000, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="gateway_is_whole",
+                condition=(Q(type="rest") & ~Q(resource_id="") & ~Q(method=""))
+                | (Q(type="http") & ~Q(integration_id="")),
+                violation_error_message=_(
+                    "A REST API needs resource_id and method, an HTTP API integration_id."
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=[
+                    "secret", "type", "region", "api_id", "resource_id", "method",
+                    "integration_id", "stage",
+                ],
+                name="gateway_once",
+                violation_error_message=_("This gateway is listed twice."),
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.get_type_display()} {self.api_id}/{self.stage}"

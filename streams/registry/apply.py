@@ -1,0 +1,253 @@
+"""Makes the stored registry what a file says."""
+
+import os
+import secrets as random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+
+from streams.access.addresses import address_policy
+from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from streams.models.secrets import validate_value
+from streams.net.errors import AddressForbiddenError
+from streams.registry.parse import RegistryError
+from streams.registry.spec import EndpointSpec, RegistrySpec, SecretSpec
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one object: `what` is created, changed, unchanged or removed."""
+
+    what: str
+    kind: str
+    name: str
+    fields: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        details = f" ({', '.join(self.fields)})" if self.fields else ""
+        return f"{self.what} {self.kind} {self.name}{details}"
+
+
+def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> list[Change]:
+    """Makes the registry what `spec` says, wholly or not at all.
+
+    `prune` removes what it does not name. Raises `RegistryError` with every problem; nothing has
+    changed then.
+    """
+    changes: list[Change] = []
+    try:
+        with transaction.atomic():
+            # Two at once would both find an object missing: the second one waits here.
+            list(Secret.objects.select_for_update().values_list("pk"))
+            changes = list(_applied(spec, prune=prune))
+            transaction.set_rollback(dry_run)
+    except models.ProtectedError as exc:
+        users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)
+        raise RegistryError([f"a secret is still used by: {', '.join(users)}"]) from exc
+    except IntegrityError as exc:
+        raise RegistryError(["somebody else changed the registry at the same time; again"]) from exc
+    return changes
+
+
+def _applied(spec: RegistrySpec, *, prune: bool) -> Iterator[Change]:
+    problems: list[str] = []
+    changes: list[Change] = []
+    for index, secret in enumerate(spec.secrets):
+        try:
+            changes.append(_apply_secret(secret))
+        except (RegistryError, ValidationError) as exc:
+            problems += _named(f"secrets[{index}]", exc)
+    for index, endpoint in enumerate(spec.endpoints):
+        try:
+            changes.append(_apply_endpoint(endpoint))
+        except (RegistryError, ValidationError) as exc:
+            problems += _named(f"endpoints[{index}]", exc)
+    if problems:
+        raise RegistryError(problems)
+    yield from changes
+    if prune:
+        yield from _prune(spec)
+
+
+def _named(where: str, exc: RegistryError | ValidationError) -> list[str]:
+    texts = exc.problems if isinstance(exc, RegistryError) else exc.messages
+    return [f"{where}.{text}" if isinstance(exc, RegistryError) else f"{where}: {text}"
+            for text in texts]  # fmt: skip
+
+
+def _prune(spec: RegistrySpec) -> Iterator[Change]:
+    slugs = {endpoint.slug for endpoint in spec.endpoints}
+    for endpoint in Endpoint.objects.exclude(slug__in=slugs).order_by("slug"):
+        endpoint.delete()
+        yield Change("removed", "endpoint", endpoint.slug)
+    names = {secret.name for secret in spec.secrets}
+    for secret in Secret.objects.exclude(name__in=names):
+        secret.delete()
+        yield Change("removed", "secret", secret.name)
+
+
+def _apply_secret(spec: SecretSpec) -> Change:
+    wanted = {
+        "header": spec.header,
+        "rotate_every": spec.rotate_every,
+        "window": spec.window,
+        "jitter": spec.jitter,
+        "store": spec.store,
+    }
+    secret, created = Secret.objects.get_or_create(name=spec.name, defaults=wanted)
+    changed = [] if created else _update(secret, wanted)
+    if _apply_function(secret, spec) and not created:
+        changed.append("function")
+    if _apply_gateways(secret, spec) and not created:
+        changed.append("gateways")
+    if _apply_value(secret, spec) and not created:
+        changed.append("value")
+    return _change("secret", spec.name, created=created, fields=changed)
+
+
+def _change(kind: str, name: str, *, created: bool, fields: list[str]) -> Change:
+    if created:
+        return Change("created", kind, name)
+    return Change("changed" if fields else "unchanged", kind, name, sorted(fields))
+
+
+def _update(row: models.Model, wanted: dict[str, Any]) -> list[str]:
+    changed = [name for name, value in wanted.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, wanted[name])
+    if changed:
+        row.save(update_fields=[*changed, *(["updated_at"] if hasattr(row, "updated_at") else [])])
+    return changed
+
+
+def _apply_function(secret: Secret, spec: SecretSpec) -> bool:
+    held = SecretFunction.objects.filter(secret=secret).first()
+    if spec.function is None:
+        if held:
+            held.delete()
+        return held is not None
+    values = _texts(spec.function.model_dump())
+    if held is None:
+        SecretFunction.objects.create(secret=secret, **values)
+        return True
+    return bool(_update(held, values))
+
+
+def _apply_gateways(secret: Secret, spec: SecretSpec) -> bool:
+    wanted = [_texts(gateway.model_dump()) for gateway in spec.gateways]
+    names = [f.name for f in Gateway._meta.concrete_fields if f.name not in {"id", "secret"}]
+    held = list(secret.gateways.order_by("pk").values(*names))
+    if held == wanted:
+        return False
+    # Rows that stay keep their identity: rotations refer to them.
+    for row in secret.gateways.all():
+        if {name: getattr(row, name) for name in names} not in wanted:
+            row.delete()
+    for values in wanted:
+        if values not in held:
+            gateway = Gateway(secret=secret, **values)
+            gateway.full_clean(exclude=["secret"])
+            gateway.save()
+    return True
+
+
+def _texts(values: dict[str, Any]) -> dict[str, Any]:
+    """A text column has no null: what is absent is empty."""
+    return {name: "" if value is None else value for name, value in values.items()}
+
+
+def _apply_value(secret: Secret, spec: SecretSpec) -> bool:
+    current = secret.versions.filter(state="current").first()
+    value = _given_value(spec)
+    if value is None:
+        if current is not None:
+            return False
+        value = random.token_urlsafe(32)
+    if current is not None and random.compare_digest(current.value, value):
+        return False
+    secret.set_value(value)
+    return True
+
+
+def _given_value(spec: SecretSpec) -> str | None:
+    if spec.value_from_env:
+        value = os.environ.get(spec.value_from_env)
+        if not value:
+            raise RegistryError([f"value_from_env: {spec.value_from_env} is not set"])
+        return _checked(value, "value_from_env")
+    if spec.value_from_file:
+        try:
+            text = Path(spec.value_from_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise RegistryError(
+                [f"value_from_file: cannot be read ({type(exc).__name__})"]
+            ) from exc
+        return _checked(text, "value_from_file")
+    return None
+
+
+def _checked(value: str, key: str) -> str:
+    try:
+        validate_value(value)
+    except ValidationError as exc:
+        raise RegistryError([f"{key}: {exc.messages[0]}"]) from None
+    return value
+
+
+def _apply_endpoint(spec: EndpointSpec) -> Change:
+    wanted = _texts(
+        {
+            name: getattr(spec, name)
+            for name in (
+                "title", "description", "kind", "url", "function", "bucket", "key", "region",
+                "role_arn", "filename", "delivery", "follows",
+            )
+        }
+    ) | {
+        "auth": spec.effective_auth,
+        "secret": _secret(spec),
+        "everyone": spec.groups == "*",
+        "segments": spec.segments and spec.segments.model_dump(),
+        "pages": spec.pages and spec.pages.model_dump(exclude_none=True),
+        "limits": spec.limits and spec.limits.model_dump(exclude_none=True),
+        "params": [param.model_dump(exclude_defaults=True) for param in spec.params],
+    }  # fmt: skip
+    _check_address(spec)
+    endpoint, created = Endpoint.objects.get_or_create(slug=spec.slug, defaults=wanted)
+    changed = [] if created else _update(endpoint, wanted)
+    if _apply_groups(endpoint, spec) and not created and "everyone" not in changed:
+        changed.append("groups")
+    fields = ["groups" if name == "everyone" else name for name in changed]
+    return _change("endpoint", spec.slug, created=created, fields=fields)
+
+
+def _check_address(spec: EndpointSpec) -> None:
+    if spec.url is None:
+        return
+    try:
+        address_policy().check_url(spec.url)
+    except AddressForbiddenError as exc:
+        raise RegistryError([f"url: {exc}"]) from None
+
+
+def _secret(spec: EndpointSpec) -> Secret | None:
+    if spec.secret is None:
+        return None
+    secret = Secret.objects.filter(name=spec.secret).first()
+    if secret is None:
+        raise RegistryError([f"secret: there is no secret {spec.secret}"])
+    return secret
+
+
+def _apply_groups(endpoint: Endpoint, spec: EndpointSpec) -> bool:
+    names = set() if spec.groups == "*" else set(spec.groups)
+    held = set(endpoint.readers.values_list("name", flat=True))
+    for name in names:
+        Group.objects.get_or_create(name=name)
+    endpoint.readers.set(Group.objects.filter(name__in=names))
+    return held != names

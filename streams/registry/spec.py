@@ -1,0 +1,296 @@
+"""The registry file's form: every kind and key, validated as one reads it."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from streams.models.secrets import validate_header_name
+from streams.net.addresses import AddressPolicy
+from streams.net.errors import AddressForbiddenError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SIZES = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+
+
+def expected(text: str) -> PydanticCustomError:
+    """An error that says what a key expects, and not what stands there."""
+    return PydanticCustomError("expected", "expected {what}", {"what": text})
+
+
+def parse_duration(value: Any) -> timedelta:
+    """`30d`, `12h`, `15m`, `30s`. Raises an error that says so."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", str(value).strip())
+    if not match:
+        raise expected("a duration such as 30d, 12h, 15m or 30s")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest form that `parse_duration` reads back."""
+    seconds = int(value.total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def parse_size(value: Any) -> int:
+    """`5MiB`, `200MB` or a number of bytes."""
+    match = re.fullmatch(r"([1-9][0-9]{0,14}) ?([KMG]i?B|B)?", str(value).strip(), re.IGNORECASE)
+    if not match or isinstance(value, bool):
+        raise expected("a size such as 5MiB")
+    return int(match[1]) * _SIZES[(match[2] or "").upper()]
+
+
+def _header(value: Any) -> Any:
+    try:
+        validate_header_name(str(value))
+    except DjangoValidationError as exc:
+        raise expected(f"a header that a gateway can map. {exc.messages[0]}") from None
+    return value
+
+
+def _url(value: Any) -> Any:
+    # Form and scheme only: whether this portal may connect there is asked when it is applied.
+    text = str(value)
+    try:
+        AddressPolicy(_EVERYWHERE).check_url(text)
+    except AddressForbiddenError as exc:
+        raise expected(f"a URL. {exc}") from None
+    return text
+
+
+def _everywhere() -> Any:
+    import ipaddress
+
+    return (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+
+
+_EVERYWHERE = _everywhere()
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Header = Annotated[str, BeforeValidator(_header)]
+Url = Annotated[str, BeforeValidator(_url)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class Part(BaseModel):
+    """Unknown keys are errors, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FunctionSpec(Part):
+    """Where a secret's value is checked."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    region: Region | None = None
+    role_arn: RoleArn | None = None
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = None
+    aliases: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]] = []
+    accepts: Literal["two", "one"] = "two"
+    variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{1,99}$")] = "SECRET_HEADER"
+
+    @model_validator(mode="after")
+    def _aliases_are_a_pair(self) -> Self:
+        if not self.aliases:
+            return self
+        if len(set(self.aliases)) != 2 or len(self.aliases) != 2:
+            raise expected("two different names in aliases")
+        if self.alias or self.accepts != "one":
+            raise expected("aliases only with accepts: one and without alias")
+        return self
+
+
+class GatewaySpec(Part):
+    """A sender that injects a secret's value."""
+
+    type: Literal["rest", "http"]
+    region: Region | None = None
+    role_arn: RoleArn | None = None
+    api_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")]
+    resource_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")] | None = None
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY"] | None = None
+    integration_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")] | None = None
+    stage: Annotated[str, Field(pattern=r"^(\$default|[A-Za-z0-9_-]{1,128})$")]
+    url: Url | None = None
+
+    @model_validator(mode="after")
+    def _has_its_own_ids(self) -> Self:
+        rest = self.resource_id is not None and self.method is not None
+        if self.type == "rest" and (not rest or self.integration_id):
+            raise expected("resource_id and method, and no integration_id, for a REST API")
+        if self.type == "http" and (self.integration_id is None or self.resource_id or self.method):
+            raise expected("integration_id, and neither resource_id nor method, for an HTTP API")
+        return self
+
+
+class SecretSpec(Part):
+    """A secret header. Without `value_from_*` its value is generated once."""
+
+    name: Name
+    header: Header = "x-secret-header"
+    value_from_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    value_from_file: Annotated[str, Field(min_length=1)] | None = None
+    rotate_every: Duration | None = None
+    window: Hours | None = None
+    jitter: Duration | None = None
+    store: Literal["database", "secrets-manager"] = "database"
+    function: FunctionSpec | None = None
+    gateways: list[GatewaySpec] = []
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.value_from_env and self.value_from_file:
+            raise expected("value_from_env or value_from_file, not both")
+        if (self.window or self.jitter) and not self.rotate_every:
+            raise expected("rotate_every beside window and jitter")
+        return self
+
+
+class SegmentsSpec(Part):
+    """Parallel ranged fetch."""
+
+    size: Annotated[Size, Field(ge=64 * 1024, le=2**30)]
+    parallel: Annotated[int, Field(ge=1, le=64)]
+
+
+class PagesSpec(Part):
+    """How to walk a paginated API."""
+
+    items: Annotated[str, Field(min_length=1)]
+    next: Annotated[str, Field(min_length=1)]
+    format: Literal["ndjson", "json", "csv"]
+    param: Annotated[str, Field(min_length=1)] | None = None
+
+
+class LimitsSpec(Part):
+    """What one endpoint carries at most; absent: no limit."""
+
+    concurrent: Annotated[int, Field(ge=1)] | None = None
+    per_user: Annotated[int, Field(ge=1)] | None = None
+    bytes_per_second: Size | None = None
+    daily_bytes: Size | None = None
+
+
+class ParamSpec(Part):
+    """Something that an end user may choose."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
+    label: str = ""
+    type: Literal["text", "number", "date", "choice"] = "text"
+    choices: list[str] = []
+    required: bool = False
+    default: str | None = None
+
+    @model_validator(mode="after")
+    def _has_choices_where_it_is_one(self) -> Self:
+        if (self.type == "choice") != bool(self.choices):
+            raise expected("choices exactly where type is choice")
+        if self.choices and self.default is not None and self.default not in self.choices:
+            raise expected("a default that is one of the choices")
+        return self
+
+
+# Which keys belong to which kind, beside those of every endpoint. The first set must be there.
+_KEYS: dict[str, tuple[set[str], set[str]]] = {
+    "function-url": ({"url"}, {"secret", "region", "role_arn", "follows", "segments"}),
+    "gateway": ({"url"}, {"secret", "region", "role_arn", "segments"}),
+    "http": ({"url"}, {"secret", "segments"}),
+    "pages": ({"url", "pages"}, {"secret"}),
+    "lambda": ({"function", "region"}, {"role_arn", "follows", "segments"}),
+    "s3": ({"bucket", "key", "region"}, {"role_arn", "segments"}),
+}
+_OWN = {
+    "url",
+    "function",
+    "bucket",
+    "key",
+    "region",
+    "role_arn",
+    "secret",
+    "follows",
+    "segments",
+    "pages",
+}
+_AUTHS = {
+    "function-url": {"none", "secret-header", "sigv4"},
+    "gateway": {"none", "secret-header", "sigv4"},
+    "http": {"none", "secret-header"},
+    "pages": {"none", "secret-header"},
+    "lambda": {"sigv4"},
+    "s3": {"sigv4"},
+}
+
+
+class EndpointSpec(Part):
+    """One export. Without `auth`, `lambda` and `s3` are signed and the other kinds are open."""
+
+    slug: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,100}$")]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str = ""
+    kind: Literal["function-url", "lambda", "gateway", "s3", "http", "pages"]
+    url: Url | None = None
+    function: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    key: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    region: Region | None = None
+    role_arn: RoleArn | None = None
+    auth: Literal["secret-header", "sigv4", "none"] | None = None
+    secret: str | None = None
+    filename: Annotated[str, Field(max_length=200)] = ""
+    groups: list[Name] | Literal["*"]
+    segments: SegmentsSpec | None = None
+    delivery: Literal["stream", "offload", "redirect"] = "stream"
+    pages: PagesSpec | None = None
+    params: list[ParamSpec] = []
+    follows: Literal["s3"] | None = None
+    limits: LimitsSpec | None = None
+
+    @property
+    def effective_auth(self) -> str:
+        return self.auth or ("sigv4" if self.kind in {"lambda", "s3"} else "none")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        needed, allowed = _KEYS[self.kind]
+        present = {name for name in _OWN if getattr(self, name) is not None}
+        if missing := sorted(needed - present):
+            raise expected(f"{', '.join(missing)} for kind {self.kind}")
+        if foreign := sorted(present - needed - allowed):
+            raise expected(f"no {', '.join(foreign)} for kind {self.kind}")
+        if self.effective_auth not in _AUTHS[self.kind]:
+            choice = " or ".join(sorted(_AUTHS[self.kind]))
+            raise expected(f"auth: {choice} for kind {self.kind}")
+        if (self.effective_auth == "secret-header") != (self.secret is not None):
+            raise expected("secret exactly where auth is secret-header")
+        if self.effective_auth == "sigv4" and self.region is None:
+            raise expected("region beside auth: sigv4")
+        if self.delivery == "redirect" and self.kind != "s3":
+            raise expected("delivery: redirect only for kind s3")
+        return self
+
+
+class RegistrySpec(Part):
+    """The whole file."""
+
+    version: Literal[1]
+    secrets: list[SecretSpec] = []
+    endpoints: list[EndpointSpec] = []

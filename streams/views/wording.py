@@ -1,0 +1,49 @@
+"""What people are told about how a download ended: what happened, and what to do."""
+
+from typing import NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Wording(NamedTuple):
+    what: str | Promise
+    todo: str | Promise
+
+
+RESUME = _("Resume it in your browser's list of downloads, or with the command below.")
+AGAIN = _("Start it again. If it fails again, tell your contact the download id.")
+OPERATOR = _("Tell your contact the download id; only they can mend this.")
+
+_WORDS = {
+    "truncated": Wording(_("The source stopped before the end of the file."), RESUME),
+    "stalled": Wording(_("The source fell silent in the middle of the file."), RESUME),
+    "origin_error": Wording(_("The source reported that it failed midway."), AGAIN),
+    "shutdown": Wording(_("The portal was restarted while this file was on its way."), RESUME),
+    "process_ended": Wording(_("The portal was interrupted while sending this file."), RESUME),
+    "client_left": Wording(_("The connection was closed at your end."), RESUME),
+    "client_stalled": Wording(_("Your program stopped reading for too long."), RESUME),
+    "origin_unreachable": Wording(_("The source could not be reached."), AGAIN),
+    "origin_timeout": Wording(_("The source did not answer in time."), AGAIN),
+    "origin_busy": Wording(_("The source is too busy at the moment."), _("Try again later.")),
+    "origin_status": Wording(_("The source answered with an error."), AGAIN),
+    "origin_broken": Wording(_("The source broke off before the first byte."), AGAIN),
+    "origin_forbidden": Wording(_("The source refused this portal."), OPERATOR),
+    "origin_not_found": Wording(_("The source does not have this file."), OPERATOR),
+    "origin_protocol": Wording(_("The source's answer made no sense."), OPERATOR),
+    "origin_redirect": Wording(_("The source leads elsewhere."), OPERATOR),
+    "address_forbidden": Wording(_("The source's address is not allowed."), OPERATOR),
+    "function_url_buffered": Wording(_("The source is not set up to stream."), OPERATOR),
+    "function_url_unknown": Wording(_("The source is no longer there."), OPERATOR),
+    "function_url_permission": Wording(_("The source is not open to this portal."), OPERATOR),
+    "range_not_satisfiable": Wording(
+        _("There is nothing left to fetch: the file has no such bytes."),
+        _("If you were resuming, your copy may be whole already, or of another version."),
+    ),
+}
+_OTHERWISE = Wording(_("Something went wrong."), AGAIN)
+
+
+def of(reason: str) -> Wording:
+    """The words for a reason or an error code; general ones for a code that has none."""
+    return _WORDS.get(reason, _OTHERWISE)

@@ -1,0 +1,105 @@
+"""Which of an origin's header fields pass, and what its framing says."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from streams.wire import validators
+
+# Nothing else passes: no cookie, no Location, no X-Accel-*, no policy of the origin's.
+_DIGESTS = ("content-digest", "repr-digest", "digest", "content-md5")
+_MEDIA_TYPE = re.compile(
+    r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}"
+    r"(?:[ \t]*;[ \t]*[a-z0-9_-]{1,40}="
+    r"(?:[a-z0-9!#$&^_.+-]{1,100}|\"[a-z0-9 !#$&'()*+,./:=?@_-]{0,100}\"))*",
+    re.IGNORECASE | re.ASCII,
+)
+_ENCODINGS = re.compile(r"[a-z0-9-]{1,20}(?:[ \t]*,[ \t]*[a-z0-9-]{1,20}){0,3}", re.ASCII)
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,500}")
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+class FramingError(ValueError):
+    """The origin's head contradicts itself about where the body ends (RFC 9112 section 6.3)."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a body ends: after `length` bytes, by a last chunk, or (neither) with the connection."""
+
+    length: int | None
+    chunked: bool
+
+
+def framing(status: int, headers: RawHeaders) -> Framing:
+    """Raises `FramingError` where two readers of this head could disagree about the body."""
+    if not 200 <= status <= 599:
+        raise FramingError("a status that no final answer has")
+    lengths = [value.strip() for name, value in headers if name.lower() == b"content-length"]
+    codings = [value.strip() for name, value in headers if name.lower() == b"transfer-encoding"]
+    if len(lengths) > 1 or len(codings) > 1:
+        raise FramingError("a framing field stands twice")
+    if codings and lengths:
+        raise FramingError("a length together with a transfer coding")
+    if codings:
+        if codings[0].lower() != b"chunked":
+            raise FramingError("an unknown transfer coding")
+        return Framing(None, chunked=True)
+    if not lengths:
+        return Framing(None, chunked=False)
+    if not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
+        raise FramingError("a length that is no number")
+    return Framing(int(lengths[0]), chunked=False)
+
+
+def content_type(value: str | None) -> str:
+    """The media type if it is well formed, else the one that says nothing."""
+    value = (value or "").strip()
+    return value if _MEDIA_TYPE.fullmatch(value) else "application/octet-stream"
+
+
+def content_encoding(value: str | None) -> str | None:
+    """The content codings, in lower case; None for none or `identity`."""
+    value = (value or "").strip().lower()
+    return value if value != "identity" and _ENCODINGS.fullmatch(value) else None
+
+
+def _http_date(value: str | None) -> str | None:
+    try:
+        parsed = parsedate_to_datetime((value or "").strip())
+    except (TypeError, ValueError):
+        return None
+    return (value or "").strip() if parsed else None
+
+
+def passed(headers: Mapping[str, str]) -> dict[str, str]:
+    """What of an origin's fields reaches the client, sanitised: those that describe the bytes.
+
+    Length and range are not among them: they are built from what was checked.
+    """
+    found = {
+        "Content-Type": content_type(headers.get("content-type")),
+        "Content-Encoding": content_encoding(headers.get("content-encoding")),
+        "ETag": validators.parse_etag(headers.get("etag")),
+        "Last-Modified": _http_date(headers.get("last-modified")),
+    }
+    for name in _DIGESTS:
+        value = headers.get(name, "")
+        if _VISIBLE.fullmatch(value):
+            found[name.title()] = value
+    return {name: value for name, value in found.items() if value}
+
+
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether a client takes gzip (RFC 9110 section 12.5.3)."""
+    quality: dict[str, float] = {}
+    for item in (accept_encoding or "").lower().split(","):
+        coding, _, parameter = item.partition(";")
+        weight = parameter.strip().removeprefix("q=") or "1"
+        try:
+            quality[coding.strip()] = float(weight)
+        except ValueError:
+            quality[coding.strip()] = 0.0
+    return quality.get("gzip", quality.get("x-gzip", quality.get("*", 0.0))) > 0

@@ -1,0 +1,277 @@
+"""The operators' pages: they show, a GET changes nothing, and no secret is ever in one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.core import serializers
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from streams.access import tokens
+from streams.models import (
+    ApiToken,
+    Download,
+    Endpoint,
+    Gateway,
+    Grant,
+    Secret,
+    SecretFunction,
+    User,
+)
+
+pytestmark = pytest.mark.django_db
+
+VALUE = "canary-" + "v" * 32
+
+
+@pytest.fixture(autouse=True)
+def world() -> None:
+    """One row at least of everything."""
+    ann = User.objects.create_user("ann")
+    analysts = Group.objects.create(name="analysts")
+    secret = Secret.objects.create(name="orders")
+    secret.set_value("previous-" + VALUE)
+    secret.set_value(VALUE)
+    SecretFunction.objects.create(secret=secret, name="orders-export")
+    Gateway.objects.create(
+        secret=secret, type="http", api_id="a1", integration_id="i1", stage="$default"
+    )
+    endpoint = Endpoint.objects.create(
+        slug="orders",
+        title="Orders",
+        kind="function-url",
+        url="https://example.com/",
+        auth="secret-header",
+        secret=secret,
+    )
+    Grant.objects.create(endpoint=endpoint, group=analysts)
+    tokens.issue(ann, name="cron")
+    Download.objects.create(
+        endpoint=endpoint, slug="orders", user=ann, username="ann", state="complete", sent=5,
+        finished_at=timezone.now(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("op"))
+    return client
+
+
+def pages() -> Iterator[str]:
+    """Every address of the admin that a GET may reach."""
+    yield reverse("admin:index")
+    for model, made in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        yield reverse(f"{name}_changelist")
+        yield reverse(f"{name}_add")
+        row = model._default_manager.first()
+        assert row is not None, f"the test's world has no {model.__name__}"
+        for what in ("change", "delete", "history"):
+            yield reverse(f"{name}_{what}", args=[row.pk])
+        assert made.search_fields or model is Group
+        yield reverse(f"{name}_changelist") + "?q=x"
+
+
+def stored() -> str:
+    """All rows of all tables, but for the sessions and the sign-in's own time."""
+    tables: list[type[models.Model]] = [
+        model for model in apps.get_models() if model._meta.label != "sessions.Session"
+    ]
+    rows = [row for model in tables for row in model._default_manager.order_by("pk")]
+    return str(serializers.serialize("json", rows))
+
+
+def test_every_page_opens_and_changes_nothing(operator: Client) -> None:
+    before = stored()
+
+    for path in pages():
+        answer = operator.get(path)
+        # Downloads and tokens are records: they can be neither added nor deleted.
+        assert answer.status_code in {200, 403}, path
+        assert VALUE not in answer.content.decode(), path
+
+    assert stored() == before
+
+
+def test_the_index_shows_all_that_operators_work_with(operator: Client) -> None:
+    page = operator.get("/operate/").content.decode()
+
+    for name in ("Endpoints", "Secrets", "Groups", "Downloads", "API tokens", "Users"):
+        assert name in page
+
+
+@pytest.mark.parametrize("who", ["nobody", "end user", "staff without rights"])
+def test_the_admin_is_for_operators(client: Client, who: str) -> None:
+    if who == "end user":
+        client.force_login(User.objects.get(username="ann"))
+    elif who == "staff without rights":
+        client.force_login(User.objects.create_user("new", is_staff=True))
+
+    for path in pages():
+        answer = client.get(path)
+        index_of_nothing = who == "staff without rights" and path == "/operate/"
+        assert answer.status_code in ({200} if index_of_nothing else {302, 403}), path
+
+
+@pytest.mark.parametrize("model", [Download, ApiToken])
+def test_records_are_neither_added_nor_deleted(operator: Client, model: Any) -> None:
+    name = f"admin:streams_{model._meta.model_name}"
+    row = model.objects.get()
+
+    assert operator.post(reverse(f"{name}_add"), {}).status_code == 403
+    assert operator.post(
+        reverse(f"{name}_delete", args=[row.pk]), {"post": "yes"}
+    ).status_code == 403  # fmt: skip
+    assert model.objects.count() == 1
+
+
+def test_a_download_is_not_edited(operator: Client) -> None:
+    row = Download.objects.get()
+
+    answer = operator.post(
+        reverse("admin:streams_download_change", args=[row.pk]), {"state": "cut", "sent": 1}
+    )
+
+    assert answer.status_code == 403
+    row.refresh_from_db()
+    assert (row.state, row.sent) == ("complete", 5)
+
+
+def test_a_token_is_revoked(operator: Client) -> None:
+    token = ApiToken.objects.get()
+
+    operator.post(
+        reverse("admin:streams_apitoken_changelist"),
+        {"action": "revoke", "_selected_action": [token.pk]},
+    )
+
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+
+
+ENDPOINT_FORM = {
+    "title": "New",
+    "slug": "new",
+    "kind": "http",
+    "url": "https://example.com/",
+    "auth": "none",
+    "delivery": "stream",
+    "params": "[]",
+    "enabled": "on",
+    "grants-TOTAL_FORMS": "0",
+    "grants-INITIAL_FORMS": "0",
+}
+
+
+def add_endpoint(operator: Client, **fields: str) -> Any:
+    return operator.post(reverse("admin:streams_endpoint_add"), {**ENDPOINT_FORM, **fields})
+
+
+def test_an_endpoint_is_added(operator: Client) -> None:
+    answer = add_endpoint(operator, segments='{"size": "5MiB", "parallel": 8}')
+
+    assert answer.status_code == 302, answer.content.decode()
+    assert Endpoint.objects.get(slug="new").url == "https://example.com/"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"url": "https://169.254.169.254/latest/"}, "169.254.169.254"),
+        ({"url": ""}, "every other kind a URL"),
+        ({"kind": "s3", "bucket": "exports", "key": "a"}, "expected region for kind s3"),
+        ({"auth": "secret-header"}, "Choose a secret exactly where"),
+        ({"slug": "Not A Slug"}, "Use lower-case letters"),
+        ({"slug": "orders"}, "already exists"),
+        ({"segments": '{"size": "big", "parallel": 8}'}, "a size such as 5MiB"),
+        ({"limits": '{"concurrent": 0}'}, "concurrent"),
+        ({"delivery": "redirect"}, "delivery: redirect only for kind s3"),
+    ],
+)
+def test_an_endpoint_that_could_not_work_is_refused(
+    operator: Client, fields: dict[str, str], sentence: str
+) -> None:
+    answer = add_endpoint(operator, **fields)
+
+    assert answer.status_code == 200
+    assert sentence in answer.content.decode()
+    assert Endpoint.objects.count() == 1
+
+
+SECRET_FORM = {
+    "name": "orders",
+    "header": "x-secret-header",
+    "store": "database",
+    "function-TOTAL_FORMS": "0",
+    "function-INITIAL_FORMS": "0",
+    "gateways-TOTAL_FORMS": "0",
+    "gateways-INITIAL_FORMS": "0",
+    "versions-TOTAL_FORMS": "0",
+    "versions-INITIAL_FORMS": "0",
+}
+
+
+def change_secret(operator: Client, **fields: str) -> Any:
+    secret = Secret.objects.get(name="orders")
+    address = reverse("admin:streams_secret_change", args=[secret.pk])
+    return operator.post(address, {**SECRET_FORM, **fields})
+
+
+def test_a_new_value_becomes_the_current_version(operator: Client) -> None:
+    answer = change_secret(operator, new_value="n" * 40)
+
+    assert answer.status_code == 302, answer.content.decode()
+    secret = Secret.objects.get(name="orders")
+    assert secret.versions.get(state="current").value == "n" * 40
+    assert secret.versions.get(state="previous").value == VALUE
+
+
+def test_an_empty_value_leaves_it_as_it_is(operator: Client) -> None:
+    answer = change_secret(operator, new_value="")
+
+    assert answer.status_code == 302
+    assert Secret.objects.get(name="orders").versions.get(state="current").value == VALUE
+
+
+def test_a_value_that_cannot_be_sent_is_refused_and_not_repeated(operator: Client) -> None:
+    answer = change_secret(operator, new_value="canary it's")
+
+    assert answer.status_code == 200
+    assert "no single quote" in answer.content.decode()
+    assert "canary it" not in answer.content.decode()
+
+
+def test_history_and_messages_hold_no_value(operator: Client) -> None:
+    change_secret(operator, new_value="history-canary-" + "n" * 32)
+
+    assert "history-canary" not in stored()
+    secret = Secret.objects.get(name="orders")
+    history = operator.get(reverse("admin:streams_secret_history", args=[secret.pk]))
+    assert "history-canary" not in history.content.decode()
+
+
+def test_every_post_needs_its_token(operator: Client) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(username="op"))
+    secret = Secret.objects.get()
+
+    answer = strict.post(reverse("admin:streams_secret_change", args=[secret.pk]), SECRET_FORM)
+
+    assert answer.status_code == 403
+
+
+def test_the_list_of_secrets_costs_the_same_for_many(
+    operator: Client, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(20):
+        Secret.objects.create(name=f"s{number}").set_value(VALUE)
+
+    with django_assert_max_num_queries(8):
+        operator.get(reverse("admin:streams_secret_changelist"))

@@ -1,0 +1,26 @@
+"""What all tests share."""
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Whether a change lands must not hang on chance or on how busy a machine is. Run by hand, the
+# property tests go on looking for new examples; what they find becomes an `@example`.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("SPILLWAY_TESTS_NO_SKIP") else "here")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing is skipped: a missing program or server is a failure there."""
+    report = yield
+    if report.skipped and os.environ.get("SPILLWAY_TESTS_NO_SKIP"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report

@@ -1,0 +1,197 @@
+"""The real server, as operators start it, in front of an origin that tests script."""
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.functional.client import Answer, Exchange
+from tests.functional.origin import Case, Origin, Script
+
+ROOT = Path(__file__).resolve().parents[2]
+CURRENT = "current-" + "c" * 32
+PREVIOUS = "previous-" + "p" * 32
+
+
+@dataclass
+class Portal:
+    """A running `manage.py serve`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    token: str
+    folder: Path
+    environment: dict[str, str]
+    origin: Origin
+
+    def ask(
+        self, case: Case, *fields: str, slug: str = "plain", query: str = "", **options: Any
+    ) -> Exchange:
+        target = f"/exports/{slug}/download?case={case.name}{query}"
+        return Exchange(
+            self.port, target, f"Authorization: Bearer {self.token}", *fields, **options
+        )
+
+    def get(self, script: Script, *fields: str, **options: Any) -> Answer:
+        """The answer to one request for what `script` sends."""
+        return self.ask(self.origin.on(script), *fields, **options).read()
+
+    def record(self, answer: Answer, seconds: float = 5) -> dict[str, Any]:
+        """The row of the download in the database, once it has ended."""
+        wanted = (answer.value("x-download-id") or "").replace("-", "")
+        assert wanted, "no X-Download-Id"
+        row: dict[str, Any] = {}
+
+        def ended() -> bool:
+            with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite3")) as database:
+                database.row_factory = sqlite3.Row
+                found = database.execute("select * from streams_download where id = ?", [wanted])
+                row.update(dict(found.fetchone() or {}))
+            return bool(row) and row["state"] != "running"
+
+        assert until(ended, seconds), f"the record did not end: {row}"
+        return row
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes of the server."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+    @property
+    def threads(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("Threads:")[1].split()[0])
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+def until(condition: Callable[[], object], seconds: float = 5) -> bool:
+    """Waits for what happens soon; False where it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _python(environment: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# The commands in one process: Django's start takes longer than all of them.
+PREPARE = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+import django
+django.setup()
+from django.core.management import call_command
+registry, previous, current = sys.argv[1:]
+call_command("migrate", verbosity=0)
+for os.environ["GUARD"] in (previous, current):
+    call_command("apply", registry, stdout=sys.stderr)
+call_command("create_user", "ann", "--password-env", "PASSWORD", stdout=sys.stderr)
+call_command("create_user", "op", "--staff", "--password-env", "PASSWORD", stdout=sys.stderr)
+call_command("create_token", "ann")
+"""
+
+
+REGISTRY = """
+version: 1
+secrets:
+  - {{name: guard, value_from_env: GUARD}}
+endpoints:
+  - {{slug: plain, title: Plain, kind: http, url: "{url}", groups: "*"}}
+  - {{slug: named, title: Named, kind: http, url: "{url}", filename: "r\\u00e9sum\\u00e9-{{date}}.csv", groups: "*"}}
+  - {{slug: open, title: Open, kind: function-url, url: "{url}", groups: "*"}}
+  - slug: guarded
+    title: Guarded
+    kind: function-url
+    url: "{url}"
+    auth: secret-header
+    secret: guard
+    groups: "*"
+  - {{slug: nobody, title: Nobody, kind: http, url: "{url}", groups: []}}
+  - {{slug: later, title: Later, kind: s3, bucket: exports, key: a, region: eu-central-1, groups: "*"}}
+"""  # noqa: E501
+
+
+@contextlib.contextmanager
+def running(folder: Path, origin: Origin, **settings: str) -> Iterator[Portal]:
+    """A portal of its own, with short patience."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("SPILLWAY_", "DJANGO_"))},
+        "SPILLWAY_STATE_DIR": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "SPILLWAY_SECRET_KEY": secrets.token_urlsafe(40),
+        "SPILLWAY_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
+        "SPILLWAY_HEAD_TIMEOUT": "2",
+        "SPILLWAY_IDLE_TIMEOUT": "2",
+        "SPILLWAY_CLIENT_TIMEOUT": "4",
+        "PYTHONWARNINGS": "default",
+        **settings,
+    }
+    registry = folder / "registry.yaml"
+    registry.write_text(REGISTRY.format(url=origin.url))
+    token = _python(
+        {**environment, "PASSWORD": "tests-only"}, "-c", PREPARE, str(registry), PREVIOUS, CURRENT
+    ).strip()
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--bind", "127.0.0.1:0"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        text = folder / "log"
+        assert until(lambda: "startup complete" in text.read_text(), 30), text.read_text()
+        port = int(re.findall(r"Serving on http://127\.0\.0\.1:(\d+)/", text.read_text())[-1])
+        yield Portal(process, port, token, folder, environment, origin)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[Origin]:
+    made = Origin()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def portal(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    with running(tmp_path_factory.mktemp("portal"), origin) as made:
+        yield made

@@ -1,0 +1,156 @@
+"""`make demo`, as a newcomer runs it: the handler of `functions/`, S3, a portal and a worker."""
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.functional.client import Exchange
+from tests.functional.conftest import ROOT, until
+
+MEGABYTE = 1 << 20
+
+
+@dataclass
+class Demo:
+    process: subprocess.Popen[str]
+    folder: Path
+    port: int
+    token: str
+    started_in: float
+
+    def children(self) -> list[int]:
+        """Everything that runs on its behalf, by the folder that they all know."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                environment = (entry / "environ").read_bytes()
+                if str(self.folder).encode() in environment and int(entry.name) != os.getpid():
+                    found.append(int(entry.name))
+        return found
+
+    def web_server(self) -> int:
+        """The process that serves the downloads."""
+        for child in self.children():
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            if b"serve" in words:
+                return child
+        raise AssertionError("no web server")
+
+
+@contextlib.contextmanager
+def demo(folder: Path) -> Iterator[Demo]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPILLWAY_", "DJANGO_"))}
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox.demo", "--port", str(port)],
+        cwd=ROOT,
+        env={**kept, "SPILLWAY_STATE_DIR": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    try:
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, f"the demo ended: {said}"
+            said += line
+        token = re.findall(r"Bearer (\S+)'", said)[0]
+        made = Demo(process, folder, port, token, time.monotonic() - begun)
+        yield made
+    finally:
+        # As the terminal's Ctrl-C does: once, to the one process that is in the foreground.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def fetch(demo: Demo) -> tuple[int, bytes]:
+    """How many bytes came of the 200 MB, and their SHA-256."""
+    exchange = Exchange(
+        demo.port, "/exports/orders/download", f"Authorization: Bearer {demo.token}"
+    )
+    answer = exchange.read_head()
+    assert answer.status == 200, answer
+    total = int(answer.value("content-length") or 0)
+    digest, got = hashlib.sha256(exchange.rest()), len(exchange.rest())
+    while got < total and (data := exchange.sock.recv(MEGABYTE)):
+        digest.update(data)
+        got += len(data)
+    exchange.sock.close()
+    return got, digest.digest()
+
+
+def orders() -> bytes:
+    from sandbox.demo import _orders
+
+    return hashlib.sha256(_orders()).digest()
+
+
+def memory(process: int, name: str) -> int:
+    text = Path(f"/proc/{process}/status").read_text()
+    return int(text.split(f"{name}:")[1].split()[0]) * 1024
+
+
+def kept(folder: Path) -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(folder / "spillway.sqlite3")) as database:
+        return database.execute("select slug, state from streams_download order by 1").fetchall()
+
+
+@pytest.mark.timeout(300)
+def test_a_newcomer_gets_200_mb_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with demo(tmp_path) as first:
+        assert first.started_in < 120
+        web = first.web_server()
+        Path(f"/proc/{web}/clear_refs").write_text("5")
+        before = memory(web, "VmRSS")
+
+        got, digest = fetch(first)
+
+        assert (got, digest) == (200_000_000, orders())
+        assert memory(web, "VmHWM") - before < 64 * MEGABYTE
+        assert until(lambda: kept(tmp_path) == [("orders", "complete")])
+        assert len(first.children()) > 4, "the test does not see the demo's processes"
+    assert first.process.returncode == 0
+    assert first.children() == []
+
+    with demo(tmp_path) as second:
+        second.token = first.token
+        assert fetch(second) == (got, digest)
+        assert until(lambda: kept(tmp_path) == [("orders", "complete")] * 2)
+    assert second.children() == []
+
+
+def test_a_taken_port_is_told_and_nothing_stays(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "sandbox.demo", "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "SPILLWAY_STATE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert "make demo PORT=8123" in done.stdout

@@ -1,0 +1,107 @@
+"""The handlers that the tests run in the real runtime. LAMBDA_TASK_ROOT is this folder."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from spillway_lambda import Context, Event, Head, HttpError, Response, guarded, streamify
+from spillway_lambda.logs import log
+
+PIECE = bytes(range(256)) * 256
+
+
+@streamify
+def greet(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(201, {"Content-Type": "text/plain"}, ["a=1; Path=/", "b=2"])
+    yield b""
+    yield b"hello "
+    yield b""
+    yield b"world"
+
+
+@streamify
+def empty(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(204 if event.get("no_content") else 200)
+
+
+def whole(event: Event, context: Context) -> Response:
+    pieces: list[Any] = [b"", bytearray(b"one,"), memoryview(b"two")]
+    return Response(200, {"X-Pieces": "3"}, body=pieces)
+
+
+@streamify
+def invocation(event: Event, context: Context) -> Iterator[Head | bytes]:
+    remaining = context.get_remaining_time_in_millis()
+    yield Head(200, {"Content-Type": "application/json"})
+    known: dict[str, Any] = {"trace": os.environ.get("_X_AMZN_TRACE_ID"), "remaining": remaining}
+    known |= vars(context) | {"event": event}
+    yield json.dumps(known).encode()
+
+
+class ΣφάλμαError(Exception):  # noqa: PLC2401 - that is the point
+    """A name that no header field can hold."""
+
+
+@streamify
+def fails(event: Event, context: Context) -> Iterator[Head | bytes]:
+    """Raises where `event` says: before the head, before the first byte, or after `after` bytes."""
+    if event["fails"] == "before the head":
+        raise ΣφάλμαError("no head")
+    yield Head(200, {"Content-Length": "1000000"})
+    if event["fails"] == "before the first byte":
+        raise ValueError("no byte")
+    yield b"x" * event["after"]
+    if event["fails"] == "with a status":
+        raise HttpError(404, "too_late", "The head is out.")
+    if event["fails"] == "by a str":
+        yield "text"  # type: ignore[misc]  # the mistake under test
+    raise ConnectionResetError("the source broke " + "off " * 5000)
+
+
+@streamify
+def refuses(event: Event, context: Context) -> Iterator[Head | bytes]:
+    if event.get("late"):
+        yield Head(200)
+    raise HttpError(409, "not_ready", "The export is being made.", {"Retry-After": "30"})
+
+
+def forgets_streamify(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(200)
+
+
+@streamify
+def forgets_head(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield b"bytes"
+
+
+@streamify
+def endless(event: Event, context: Context) -> Iterator[Head | bytes]:
+    """Tells on standard error how much it made, and that it was closed."""
+    made = 0
+    try:
+        yield Head(200)
+        while True:
+            made += len(PIECE)
+            if made % (16 * len(PIECE)) == 0:
+                log("made", bytes=made)
+            yield PIECE
+    finally:
+        log("closed")
+        if event.get("close_fails"):
+            raise OSError("the source would not close")
+
+
+@streamify
+def large(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(200)
+    for _ in range(event["pieces"]):
+        yield PIECE
+
+
+def leaves(event: Event, context: Context) -> Response:
+    sys.exit("a handler that leaves")
+
+
+secret = guarded(whole)

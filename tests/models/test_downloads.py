@@ -1,0 +1,45 @@
+"""Records of downloads."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+from django.utils import timezone
+
+from streams.models import Download
+from streams.models.downloads import LEASE
+
+pytestmark = pytest.mark.django_db
+
+
+def download(**fields: Any) -> Download:
+    return Download.objects.create(slug="orders", username="ann", **fields)
+
+
+def test_what_a_killed_process_left_running_is_interrupted() -> None:
+    now = timezone.now()
+    left = download(seen_at=now - LEASE - timedelta(seconds=1), sent=5)
+    running = download(seen_at=now)
+
+    assert Download.objects.interrupt_abandoned(now) == 1
+
+    left.refresh_from_db()
+    running.refresh_from_db()
+    assert (left.state, left.reason, left.finished_at) == (
+        "interrupted", "process_ended", left.seen_at,
+    )  # fmt: skip
+    assert running.state == "running"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "running", "finished_at": timezone.now()},
+        {"state": "cut", "finished_at": None},
+        {"state": "complete", "finished_at": timezone.now(), "size": 10, "sent": 9},
+    ],
+)
+def test_the_database_refuses_a_state_that_contradicts_the_row(fields: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        download(**fields)

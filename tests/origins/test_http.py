@@ -1,0 +1,81 @@
+"""What is sent to an HTTP origin, and how its odd answers are read."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.net import errors
+from streams.origins import http
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=5))
+def test_the_clients_parameters_arrive_as_they_were(pairs: list[tuple[str, str]]) -> None:
+    query = "&".join(f"{http._quoted(name)}={http._quoted(value)}" for name, value in pairs)
+
+    url = http.with_query("https://example.com/a", query)
+
+    assert url.isascii()
+    assert "+" not in url
+    expected = [pair for pair in pairs if pair != ("", "")]
+    read = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    assert [pair for pair in read if pair != ("", "")] == expected
+
+
+def test_a_client_cannot_override_what_the_operator_set() -> None:
+    url = http.with_query("https://example.com/a?tenant=7&x=1", "tenant=8&y=2&%74enant=9")
+
+    assert urlsplit(url).query == "tenant=7&x=1&y=2"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "https://elsewhere.example/",
+        "//elsewhere.example/",
+        "http://example.com/a",
+        "https://example.com:8443/a",
+        "https://user@example.com/a",
+        "\\\\elsewhere.example\\a",
+        "https://example.com:port/",
+        "http://169.254.169.254/latest/meta-data/",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
+    with pytest.raises(errors.RedirectError):
+        http._same_origin("https://example.com/a", location)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/b?x=1", "https://example.com/b?x=1"),
+        ("b", "https://example.com/b"),
+        ("https://example.com:443/b#top", "https://example.com:443/b"),
+    ],
+)
+def test_a_redirect_within_the_origin_is_followed(location: str, target: str) -> None:
+    assert http._same_origin("https://example.com/a", location) == target
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 5),
+        ("", 5),
+        ("7", 7),
+        ("0", 1),
+        ("999999", 3600),
+        ("-3", 5),
+        ("soon", 5),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 1),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 3600),
+    ],
+)
+def test_how_long_to_wait_is_bounded(header: str | None, seconds: int) -> None:
+    assert http.retry_after(header) == seconds

@@ -1,0 +1,250 @@
+"""The pages of end users: what they show, to whom, and that nothing in them can run."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from streams.models import Download, Endpoint, State, User
+from streams.views import wording
+
+pytestmark = pytest.mark.django_db
+
+
+def export(slug: str, **fields: Any) -> Endpoint:
+    given = {"title": slug.title(), "kind": "http", "url": f"https://{slug}.example/secret-path"}
+    return Endpoint.objects.create(slug=slug, **(given | fields))
+
+
+def download(endpoint: Endpoint, user: User, **fields: Any) -> Download:
+    given = {"state": "complete", "sent": 2_000_000, "finished_at": timezone.now()}
+    return Download.objects.create(
+        endpoint=endpoint, slug=endpoint.slug, user=user, username=user.username, **(given | fields)
+    )
+
+
+@pytest.fixture
+def ann() -> User:
+    return User.objects.create_user("ann", password="tests-only")
+
+
+@pytest.fixture
+def browser(client: Client, ann: User) -> Client:
+    client.force_login(ann)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/", "/exports/orders/", "/exports/orders/progress"])
+def test_a_stranger_is_sent_to_sign_in_and_back(client: Client, path: str) -> None:
+    export("orders", everyone=True)
+
+    answer = client.get(path)
+
+    assert answer.status_code == 302
+    assert answer["Location"] == f"/accounts/login/?next={path}"
+
+
+def test_one_signs_in_by_the_form(client: Client, ann: User) -> None:
+    wrong = client.post("/accounts/login/", {"username": "ann", "password": "guess"})
+    right = client.post(
+        "/accounts/login/?next=/exports/orders/", {"username": "ann", "password": "tests-only"}
+    )
+
+    assert wrong.status_code == 200
+    assert b"errorlist" in wrong.content or b'role="alert"' in wrong.content
+    assert right.status_code == 302
+    assert right["Location"] == "/exports/orders/"
+
+
+@pytest.mark.parametrize("place", ["https://evil.example/", "//evil.example", "/\\evil.example"])
+def test_signing_in_leads_nowhere_else(client: Client, ann: User, place: str) -> None:
+    answer = client.post(
+        "/accounts/login/", {"username": "ann", "password": "tests-only", "next": place}
+    )
+
+    assert answer["Location"] == "/"
+
+
+def test_signing_out_needs_a_post(browser: Client) -> None:
+    assert browser.get("/accounts/logout/").status_code == 405
+    assert browser.post("/accounts/logout/").status_code == 302
+    assert browser.get("/").status_code == 302
+
+
+def test_the_forms_refuse_another_sites_post(ann: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ann)
+
+    assert strict.post("/accounts/logout/").status_code == 403
+    assert strict.post("/accounts/login/", {"username": "ann"}).status_code == 403
+
+
+def test_the_catalogue_holds_what_one_may_have(browser: Client, ann: User) -> None:
+    mine = Group.objects.create(name="mine")
+    ann.groups.add(mine)
+    export("granted").readers.add(mine)
+    export("everyone", everyone=True)
+    export("others").readers.add(Group.objects.create(name="theirs"))
+    export("disabled", everyone=True, enabled=False)
+
+    page = browser.get("/").content.decode()
+
+    assert "Granted" in page
+    assert "Everyone" in page
+    assert "Others" not in page
+    assert "Disabled" not in page
+
+
+def test_the_catalogue_is_searched(browser: Client) -> None:
+    export("orders", everyone=True)
+    export("people", everyone=True, description="Who ordered")
+
+    found = browser.get("/?q=order").content.decode()
+    nothing = browser.get("/?q=xyzzy").content.decode()
+
+    assert "Orders" in found
+    assert "People" in found
+    assert "Nothing matches" in nothing
+
+
+def test_an_empty_catalogue_says_whom_to_ask(browser: Client) -> None:
+    assert "Nothing is shared with you yet" in browser.get("/").content.decode()
+
+
+def test_the_catalogue_costs_the_same_for_many(
+    browser: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(30):
+        export(f"e{number}", everyone=True)
+
+    with django_assert_max_num_queries(4):
+        browser.get("/")
+
+
+def test_an_export_says_what_is_known_of_it(browser: Client, ann: User) -> None:
+    orders = export("orders", everyone=True, filename="orders-{date}.csv")
+    before = browser.get("/exports/orders/").content.decode()
+    download(orders, ann, filename="orders-2026-11-23.csv", size=2_000_000, resumable=True)
+    after = browser.get("/exports/orders/").content.decode()
+
+    assert "size known once it has been fetched" in before
+    assert "Download orders-2026-11-23.csv (2.0 MB)" in after
+    assert "can be resumed" in after
+    assert "CSV" in after
+
+
+def test_a_part_does_not_pass_for_the_size(browser: Client, ann: User) -> None:
+    download(export("orders", everyone=True), ann, first=1_000_000, size=2_000_000)
+
+    assert "size known once" in browser.get("/exports/orders/").content.decode()
+
+
+def test_the_query_reaches_the_button_and_the_command_and_runs_nowhere(browser: Client) -> None:
+    export("orders", everyone=True)
+
+    page = browser.get("/exports/orders/?from=2026-01-01&x='><script>alert(1)</script>").content
+
+    assert b"/exports/orders/download?from=2026-01-01&amp;x=" in page
+    assert b"<script>alert" not in page
+
+
+def test_what_an_operator_wrote_runs_nowhere(browser: Client) -> None:
+    export("orders", everyone=True, title="<img src=x onerror=alert(1)>", description="<b>x</b>")
+
+    for path in ("/", "/exports/orders/"):
+        page = browser.get(path).content
+        assert b"<img src=x" not in page
+        assert b"<b>x</b>" not in page
+
+
+@pytest.mark.parametrize("path", ["/exports/orders/", "/exports/orders/progress"])
+def test_what_one_may_not_have_does_not_exist(browser: Client, path: str) -> None:
+    export("orders")
+
+    assert browser.get(path).status_code == 404
+
+
+def test_no_page_tells_where_the_bytes_come_from(browser: Client) -> None:
+    export("orders", everyone=True)
+
+    for path in ("/", "/exports/orders/", "/exports/orders/progress"):
+        assert b"secret-path" not in browser.get(path).content
+
+
+def test_progress_is_ones_own_and_in_numbers(browser: Client, ann: User) -> None:
+    orders = export("orders", everyone=True)
+    running = download(orders, ann, state="running", finished_at=None, sent=5, size=10)
+    download(orders, User.objects.create_user("ben"))
+
+    answer = browser.get("/exports/orders/progress")
+
+    rows = json.loads(answer.content)["downloads"]
+    assert [(row["id"], row["sent"], row["size"], row["state"]) for row in rows] == [
+        (str(running.pk), 5, 10, "running")
+    ]
+    assert "no-store" in answer["Cache-Control"]
+
+
+def test_a_cut_is_explained(browser: Client, ann: User) -> None:
+    orders = export("orders", everyone=True)
+    download(orders, ann, state="cut", reason="truncated", sent=5, size=10)
+
+    row = json.loads(browser.get("/exports/orders/progress").content)["downloads"][0]
+
+    assert row["what"] == "The source stopped before the end of the file."
+    assert "Resume it" in row["todo"]
+    assert row["what"] in browser.get("/exports/orders/").content.decode()
+
+
+def test_a_download_whose_process_died_is_told_as_such(browser: Client, ann: User) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    orders = export("orders", everyone=True)
+    download(orders, ann, state="running", finished_at=None, seen_at=long_ago)
+
+    row = json.loads(browser.get("/exports/orders/progress").content)["downloads"][0]
+
+    assert (row["state"], row["reason"]) == ("interrupted", "process_ended")
+
+
+@pytest.mark.parametrize("path", ["/", "/exports/orders/", "/accounts/login/", "/nowhere"])
+def test_every_page_forbids_what_it_does_not_need(client: Client, ann: User, path: str) -> None:
+    export("orders", everyone=True)
+    if "login" not in path:
+        client.force_login(ann)
+
+    answer = client.get(path)
+
+    policy = dict(part.strip().partition(" ")[::2] for part in
+                  answer["Content-Security-Policy"].split(";") if part.strip())  # fmt: skip
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] == "same-origin"
+    assert b"<script>" not in answer.content
+    assert b" style=" not in answer.content
+
+
+def test_pages_of_the_signed_in_are_kept_by_no_cache(browser: Client) -> None:
+    export("orders", everyone=True)
+
+    for path in ("/", "/exports/orders/"):
+        assert "no-store" in browser.get(path)["Cache-Control"]
+
+
+def test_every_reason_that_a_record_may_bear_has_words() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    codes = set(re.findall(r"^\|(?: `\w+` \|)? `([a-z_]+)` \|", text, re.MULTILINE))
+    codes -= set(State.values)
+    general = {"unauthorized", "not_found", "kind_not_supported", "portal_error"}
+
+    assert len(codes) > 20
+    assert {code for code in codes - general if wording.of(code) is wording.of("?")} == set()
