@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -202,15 +201,14 @@ def test_a_taken_port_is_told(manage: Shell) -> None:
 def test_the_worker_sets_right_what_a_killed_process_left_and_ends_on_sigterm(
     manage: Shell,
 ) -> None:
-    long_ago = "2026-01-01 00:00:00"
     manage("apply", "-", text=REGISTRY)
-    database = sqlite3.connect(manage.folder / "db.sqlite3", isolation_level=None)
-    database.execute(
-        "insert into streams_download (id, slug, username, filename, state, reason, first, sent,"
-        " proof, resumable, started_at, seen_at)"
-        " values (?, 'orders', 'ann', '', 'running', '', 0, 0, 'none', 0, ?, ?)",
-        [uuid.uuid4().hex, long_ago, long_ago],
+    lost = (
+        "from datetime import UTC, datetime; from streams.models import Download;"
+        "Download.objects.create(slug='orders', username='ann', started_at=datetime(2026, 1, 1,"
+        " tzinfo=UTC), seen_at=datetime(2026, 1, 1, tzinfo=UTC))"
     )
+    assert manage("shell", "--no-imports", "-c", lost).returncode == 0
+    database = sqlite3.connect(manage.folder / "db.sqlite3", isolation_level=None)
     worker = subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--with-scheduler", "--concurrency", "1"],
         cwd=ROOT,
