@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import certificates, herd, machine, report
+from bench import aws, certificates, herd, machine, report
 from bench.fleet import Fleet
 from bench.measure import STREAMS, Course
 from bench.plan import FULL, MEASURES, MIB, QUICK, Plan
@@ -115,7 +115,7 @@ def _one_by_one(fleet: Fleet, console: Console, results: Results) -> None:
     for scenario in plan.scenarios or SLOW_SCENARIOS:
         for count in plan.slow_counts:
             for stack in fleet.able:
-                if stack.relays:
+                if stack.relays and not stack.variant:
                     measured = herd.measure(fleet, stack, scenario, count, console.print)
                     results.slow += [measured] if measured else []
 
@@ -126,6 +126,10 @@ def _run(console: Console, plan: Plan, stacks: Sequence[Stack]) -> Results:
     with _site(plan) as site, Fleet(site, stacks, console.print) as fleet:
         _side_by_side(fleet, console, results)
         _one_by_one(fleet, console, results)
+        if "kinds" in plan.measures:
+            results.kinds = aws.kinds(site, console.print)
+        if "segments" in plan.measures:
+            results.segments = aws.segments(site, console.print)
         results.skipped = fleet.skipped
     results.seconds = time.monotonic() - start
     return results

@@ -1,5 +1,7 @@
 """The origin that every stack relays: `/length/<bytes>` and `/chunked/<bytes>`, plain and TLS.
 
+`?version=<number>` gives the same bytes under another entity tag.
+
 A thread for each connection, which sends one prepared megabyte again and again: `sendall` and the
 encryption leave the interpreter's lock alone, so that it is never the slowest part.
 
@@ -17,13 +19,13 @@ import threading
 
 from bench import content
 
-REQUEST = re.compile(rb"GET /(length|chunked)/([0-9]+) HTTP/1\.[01]\r\n")
+REQUEST = re.compile(rb"GET /(length|chunked)/([0-9]+)(?:\?version=([0-9]+))? HTTP/1\.[01]\r\n")
 HEAD_LIMIT = 64 * 1024
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 HEAD = (
     b"HTTP/1.1 200 OK\r\n"
     b"Content-Type: application/octet-stream\r\n"
-    b'ETag: "%d"\r\n'
+    b'ETag: "%d-%b"\r\n'
     b"Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
     b"Cache-Control: no-store\r\n"
     b"%s\r\n\r\n"
@@ -65,7 +67,7 @@ def _answer(sock: socket.socket, request: bytes, bodies: Bodies) -> None:
     size, chunked = int(match[2]), match[1] == b"chunked"
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
     block, times, rest = bodies.pieces(size, chunked=chunked)
-    head = HEAD % (size, framing)
+    head = HEAD % (size, match[3] or b"", framing)
     if not times:
         # One packet rather than two: a small answer is there to time its first byte.
         sock.sendall(head + rest)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
 
-MEASURES = ("single", "four", "first-byte", "slow")
+MEASURES = ("single", "four", "sixteen", "first-byte", "slow", "kinds", "segments")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Plan:
         """Every size that is going to be asked for."""
         return tuple(
             sorted(
-                {self.transfer, self.transfer // 4}
+                {self.transfer, self.transfer // 4, self.transfer // 16}
                 | {self.check, self.first_byte, self.slow, self.fast}
             )
         )

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plan import MIB
-from bench.results import FirstByte, Results, SlowClients, Throughput
+from bench.results import FirstByte, Kind, Results, Segments, SlowClients, Throughput
 from bench.stacks import REFERENCE
 
 NOTHING = "-"
-TITLES = {"single": "One stream", "four": "Four streams at once"}
+TITLES = {"single": "One stream", "four": "Four streams at once", "sixteen": "Sixteen at once"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def sheets(results: Results) -> list[Sheet]:
         *(_rates(f"{TITLES[key[0]]}, {key[1]}", cells) for key, cells in throughput.items()),
         *(_first_bytes(f"First byte, {key}", cells) for key, cells in first.items()),
         *(_slow(f"{key[1]} slow clients, {key[0]}", cells) for key, cells in slow.items()),
+        *([_kinds(results.kinds)] if results.kinds else []),
+        *([_segments(results.segments)] if results.segments else []),
     ]
 
 
@@ -107,6 +109,36 @@ def _slow(title: str, cells: Iterable[SlowClients]) -> Sheet:
             )
         )
     return Sheet(title, columns, rows)
+
+
+def _kinds(cells: Iterable[Kind]) -> Sheet:
+    rows = [
+        (
+            cell.kind,
+            "failed" if cell.failure else _number(cell.ratio, 2),
+            _number(cell.rate, 0, 1e6),
+            _number(cell.direct_rate, 0, 1e6),
+        )
+        for cell in cells
+    ]
+    columns = ("kind", "ratio to the stand-in itself", "MB/s", "the stand-in's MB/s")
+    return Sheet("Every kind of origin, from the stand-in for AWS", columns, rows)
+
+
+def _segments(cells: Iterable[Segments]) -> Sheet:
+    rows = []
+    for cell in cells:
+        faster = cell.one_stream / cell.seconds if cell.one_stream and cell.seconds else None
+        rows.append(
+            (
+                f"{cell.size / 1e6:.0f} MB, {cell.plan}",
+                "failed" if cell.failure else _number(cell.seconds, 1),
+                _number(cell.one_stream, 1),
+                _number(faster, 1),
+            )
+        )
+    columns = ("file and segments", "s", "s in one stream", "times as fast")
+    return Sheet("Segments, under Lambda's limits (6 MiB, then 2 MiB/s)", columns, rows)
 
 
 def _number(value: float | None, digits: int, unit: float = 1) -> str:

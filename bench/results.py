@@ -74,6 +74,45 @@ class SlowClients:
 
 
 @dataclass
+class Kind:
+    """One kind of origin through the portal, and straight from the same stand-in for AWS."""
+
+    kind: str
+    size: int
+    rates: dict[int, float] = field(default_factory=dict)
+    direct: dict[int, float] = field(default_factory=dict)
+    failure: str | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second, the median; None where any round failed."""
+        return statistics.median(self.rates.values()) if self.rates and not self.failure else None
+
+    @property
+    def direct_rate(self) -> float | None:
+        return statistics.median(self.direct.values()) if self.direct else None
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios within each round."""
+        if self.failure:
+            return None
+        ratios = [rate / self.direct[number] for number, rate in self.rates.items()]
+        return statistics.median(ratios) if ratios else None
+
+
+@dataclass
+class Segments:
+    """A file under Lambda's limits, in one stream and in segments; seconds."""
+
+    size: int
+    plan: str
+    seconds: float | None = None
+    one_stream: float | None = None
+    failure: str | None = None
+
+
+@dataclass
 class Results:
     """Everything of one run."""
 
@@ -83,6 +122,8 @@ class Results:
     throughput: list[Throughput] = field(default_factory=list)
     first_byte: list[FirstByte] = field(default_factory=list)
     slow: list[SlowClients] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+    segments: list[Segments] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -91,4 +132,6 @@ class Results:
         found = [(f"{t.measure}, {t.scenario}", t.stack, t.failure) for t in self.throughput]
         found += [(f"first byte, {f.scenario}", f.stack, f.failure) for f in self.first_byte]
         found += [(f"{s.count} slow, {s.scenario}", s.stack, s.failure) for s in self.slow]
+        found += [(f"kind {kind.kind}", "spillway", kind.failure) for kind in self.kinds]
+        found += [(f"segments, {each.plan}", "spillway", each.failure) for each in self.segments]
         return [f"{stack}, {what}: {why}" for what, stack, why in found if why]

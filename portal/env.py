@@ -16,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from portal.units import parse_size
+
 ROOT = Path(__file__).resolve().parent.parent
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -80,6 +82,8 @@ Networks = Annotated[
 Keys = Annotated[
     list[Annotated[SecretStr, AfterValidator(_encryption_key)]], NoDecode, BeforeValidator(_split)
 ]
+Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, BeforeValidator(parse_size)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -113,6 +117,10 @@ class Environment(BaseSettings):
     idle_timeout: Seconds = Field(60, alias="SPILLWAY_IDLE_TIMEOUT")
     client_timeout: Seconds = Field(300, alias="SPILLWAY_CLIENT_TIMEOUT")
     drain_timeout: Seconds = Field(3600, alias="SPILLWAY_DRAIN_TIMEOUT")
+    user_concurrent: Count | None = Field(None, alias="SPILLWAY_USER_CONCURRENT")
+    user_bytes_per_second: Size | None = Field(None, alias="SPILLWAY_USER_BYTES_PER_SECOND")
+    user_daily_bytes: Size | None = Field(None, alias="SPILLWAY_USER_DAILY_BYTES")
+    segment_memory: Size = Field(512 * 2**20, alias="SPILLWAY_SEGMENT_MEMORY")
     contact: str = Field("your administrator", alias="SPILLWAY_CONTACT")
 
 

@@ -77,6 +77,16 @@ class Protocol(HttpToolsProtocol):
         self.cycle.__class__ = CloseDelimited if old else Unjoined
 
 
+class Supervisor(Multiprocess):
+    """uvicorn's; stops to listen when its workers do."""
+
+    def terminate_all(self) -> None:
+        super().terminate_all()
+        # Open here, it would take connections that nobody serves any more.
+        for sock in self.sockets:
+            sock.close()
+
+
 def ensure_malloc() -> None:
     """Starts this program again with glibc's thresholds set: they are read before Python runs."""
     missing = {name: value for name, value in MALLOC.items() if name not in os.environ}
@@ -119,6 +129,9 @@ def run(sock: socket.socket, *, workers: int) -> None:
         # The engine cuts what is left when the time is up; this is for what it does not know.
         timeout_graceful_shutdown=math.ceil(settings.DRAIN_TIMEOUT) + 2,
         workers=workers,
+        # Seconds until a worker that does not answer is killed, with its downloads: a machine may
+        # be busy for longer than uvicorn's 5.
+        timeout_worker_healthcheck=60,
     )
     # uvicorn raises the signal again when all is done; an orderly end is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,4 +139,4 @@ def run(sock: socket.socket, *, workers: int) -> None:
     if workers == 1:
         uvicorn.Server(config).run(sockets=[sock])
     else:
-        Multiprocess(config, sockets=[sock]).run()
+        Supervisor(config, sockets=[sock]).run()

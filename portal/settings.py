@@ -137,6 +137,10 @@ HEAD_TIMEOUT = ENV.head_timeout
 IDLE_TIMEOUT = ENV.idle_timeout
 CLIENT_TIMEOUT = ENV.client_timeout
 DRAIN_TIMEOUT = ENV.drain_timeout
+USER_CONCURRENT = ENV.user_concurrent
+USER_BYTES_PER_SECOND = ENV.user_bytes_per_second
+USER_DAILY_BYTES = ENV.user_daily_bytes
+SEGMENT_MEMORY = ENV.segment_memory
 CONTACT = ENV.contact
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.

@@ -33,6 +33,8 @@ ORDERS = ("exports", "orders.csv")
 ORDERS_SIZE = 200_000_000
 ARCHIVE = "exports-generated/archive.bin"
 ARCHIVE_SIZE = 5_000_000_000
+LARGE = "exports-generated/large.bin"
+LARGE_SIZE = 1_000_000_000
 # Fast enough not to bore, slow enough to see progress. AWS: 2 MiB a second.
 BANDWIDTH = 20 * MIB
 
@@ -48,7 +50,7 @@ def main() -> int:
     settings = Settings(
         state=STATE / "sandbox",
         bandwidth=BANDWIDTH,
-        generated={ARCHIVE: ARCHIVE_SIZE},
+        generated={ARCHIVE: ARCHIVE_SIZE, LARGE: LARGE_SIZE},
     )
     try:
         with start(settings) as aws:
@@ -141,11 +143,22 @@ def _registry(aws: Sandbox, secret: str) -> Path:
         {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key, "SECRET_HEADER": secret},
         timeout=900,
     )
+    where = {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key}
+    large_bucket, _, large_key = LARGE.partition("/")
+    large = {"EXPORT_BUCKET": large_bucket, "EXPORT_KEY": large_key, "SECRET_HEADER": secret}
+    gateway = aws.rest_api("orders", orders, "x-secret-header", secret, stream=True)
+    addresses = {
+        "orders": orders,
+        "archive": f"{aws.url}/{ARCHIVE}",
+        "large": aws.deploy_function("archive-export", HANDLER, "app.handler", large, timeout=900),
+        "signed": aws.deploy_function(
+            "orders-signed", HANDLER, "app.export", where, url_auth="AWS_IAM", timeout=900
+        ),
+        "gateway": gateway.url,
+    }
     path = STATE / "sandbox" / "demo.yaml"
     template = Template(REGISTRY.read_text(encoding="utf-8"))
-    path.write_text(
-        template.substitute(orders=orders, archive=f"{aws.url}/{ARCHIVE}"), encoding="utf-8"
-    )
+    path.write_text(template.substitute(addresses), encoding="utf-8")
     return path
 
 

@@ -4,11 +4,20 @@ from bench.stacks.base import Stack
 from bench.stacks.direct import Direct
 from bench.stacks.gunicorn import Requests, Revproxy
 from bench.stacks.nginx import NginxTuned, NginxUnbuffered
-from bench.stacks.spillway import Spillway
+from bench.stacks.spillway import Fresh, Spillway, Unhashed
 
 STACKS: dict[str, Stack] = {
     stack.name: stack
-    for stack in (Direct(), NginxTuned(), NginxUnbuffered(), Revproxy(), Requests(), Spillway())
+    for stack in (
+        Direct(),
+        NginxTuned(),
+        NginxUnbuffered(),
+        Revproxy(),
+        Requests(),
+        Spillway(),
+        Fresh(),
+        Unhashed(),
+    )
 }
 # What ratios refer to.
 REFERENCE = NginxTuned.name

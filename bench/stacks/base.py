@@ -58,6 +58,8 @@ class Stack(ABC):
     about: ClassVar[str]
     # Whether it has processes whose processor time and memory are counted.
     relays: ClassVar[bool] = True
+    # Of another stack, which differs in throughput alone.
+    variant: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, site: Site) -> Running:

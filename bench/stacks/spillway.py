@@ -1,11 +1,14 @@
 """The portal as its operators run it: `manage.py serve`, one worker, a token for each request."""
 
+import itertools
 import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import yaml
 from cryptography.fernet import Fernet
@@ -21,29 +24,83 @@ USER = "bench"
 PASSWORD_VARIABLE = "BENCH_PASSWORD"  # the name of a variable, which `create_user` reads
 
 
+@dataclass(frozen=True)
+class Portal:
+    """A portal that was started, with a user's token."""
+
+    child: Child
+    port: int
+    token: str
+
+    @classmethod
+    def start(
+        cls,
+        site: Site,
+        name: str,
+        registry: Mapping[str, Any],
+        program: Sequence[str] = ("manage.py",),
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """One worker with its own folder and database, which a second start finds again."""
+        directory = site.directory / name
+        if not directory.exists():
+            _prepare(site, directory, registry)
+        port = free_port()
+        child = Child.start(
+            [sys.executable, *program, "serve", "--bind", f"127.0.0.1:{port}"],
+            log=site.directory / f"{name}.log",
+            environment={**_environment(site, directory), **(environment or {})},
+        )
+        return cls(child, port, (directory / "token").read_text())
+
+    def target(self, path: str, size: int) -> Target:
+        """What is at `path` below the exports."""
+        return Target(
+            self.port, f"/exports/{path}", size, {"Authorization": f"Bearer {self.token}"}
+        )
+
+
 class Spillway(Stack):
     """Everything of the portal is in the path: token, permission, the record in the database."""
 
     name = "spillway"
     about = "`manage.py serve --workers 1`"
+    program: ClassVar[list[str]] = ["manage.py"]
 
     def start(self, site: Site) -> Running:
-        directory = site.directory / self.name
-        if not directory.exists():
-            _prepare(site, directory)
-        port = free_port()
-        child = Child.start(
-            [*_manage("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1")],
-            log=site.directory / f"{self.name}.log",
-            environment=_environment(site, directory),
-        )
-        token = (directory / "token").read_text()
+        portal = Portal.start(site, self.name, _registry(site), self.program)
 
         def target(scenario: Scenario, size: int) -> Target:
-            path = f"/exports/{_slug(scenario, size)}/download"
-            return Target(port, path, size, {"Authorization": f"Bearer {token}"})
+            return portal.target(_slug(scenario, size) + "/download" + self.query(), size)
 
-        return ready(child, port, target)
+        return ready(portal.child, portal.port, target)
+
+    def query(self) -> str:
+        """What follows the path."""
+        return ""
+
+
+class Fresh(Spillway):
+    """The same, sending a version that it has never sent: SHA-256 is computed each time."""
+
+    name = "fresh"
+    about = "the same, of a version that was never sent before"
+    variant: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._versions = itertools.count()
+
+    def query(self) -> str:
+        return f"?version={next(self._versions)}"
+
+
+class Unhashed(Spillway):
+    """The same without digests of what is sent: the difference is what they cost."""
+
+    name = "unhashed"
+    about = "the same, computing no digests"
+    variant: ClassVar[bool] = True
+    program: ClassVar[list[str]] = ["-m", "bench.sites.unhashed"]
 
 
 def _slug(scenario: Scenario, size: int) -> str:
@@ -54,8 +111,8 @@ def _manage(*arguments: str) -> list[str]:
     return [sys.executable, "manage.py", *arguments]
 
 
-def _prepare(site: Site, directory: Path) -> None:
-    """A database with one endpoint for each address, a user and a token."""
+def _prepare(site: Site, directory: Path, registry: Mapping[str, Any]) -> None:
+    """A database with the endpoints of `registry`, a user and a token."""
     draft = directory.with_suffix(".draft")
     draft.mkdir(mode=0o700)
     for name, value in (
@@ -64,11 +121,11 @@ def _prepare(site: Site, directory: Path) -> None:
         ("password", secrets.token_urlsafe(24)),
     ):
         (draft / name).write_text(value)
-    registry = draft / "registry.yaml"
-    registry.write_text(yaml.safe_dump(_registry(site)))
+    file = draft / "registry.yaml"
+    file.write_text(yaml.safe_dump(dict(registry)))
     environment = _environment(site, draft)
     _run(site, environment, "migrate", "--verbosity", "0")
-    _run(site, environment, "apply", str(registry))
+    _run(site, environment, "apply", str(file))
     _run(site, environment, "create_user", USER, "--password-env", PASSWORD_VARIABLE)
     token = _run(site, environment, "create_token", USER).strip()
     (draft / "token").write_text(token)

@@ -71,7 +71,7 @@ function draw(row) {
   }
   if (panel.dataset.state === row.state && row.state !== "running") return;
   panel.dataset.state = row.state;
-  const kind = { running: "running", complete: "good" }[row.state] ?? "bad";
+  const kind = { running: "running", complete: "good", redirected: "good" }[row.state] ?? "bad";
   panel.className = `card panel ${kind}`;
   if (kind === "bad") panel.setAttribute("role", "alert");
   panel.replaceChildren(...(row.state === "running" ? live(row) : ended(row)));
@@ -110,9 +110,14 @@ function live(row) {
 
 function ended(row) {
   if (row.state === "complete") {
-    return [element("h2", words.done), element("p", `${size(row.sent)} · ${words.proof}: ${row.proof}`)];
+    const parts = [element("h2", words.done), element("p", `${size(row.sent)} · ${words.proof}: ${row.proof}`)];
+    // Of a rest that was fetched later it would be the digest of no file.
+    if (row.sha256 && !row.first) parts.push(element("p", "SHA-256"), element("code", row.sha256));
+    return parts;
   }
-  const title = { cancelled: words.cancelled, failed: words.failed }[row.state] ?? words.cut;
+  if (row.state === "redirected") return [element("h2", words.redirected)];
+  const titles = { cancelled: words.cancelled, failed: words.failed, corrupt: words.corrupt };
+  const title = titles[row.state] ?? words.cut;
   const parts = [element("h2", title)];
   if (row.state !== "failed") {
     const whole = row.size === null ? words.unknown : size(row.size);

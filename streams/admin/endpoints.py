@@ -19,7 +19,8 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = (
             "title", "slug", "description", "filename", "enabled", "everyone",
             "kind", "url", "function", "bucket", "key", "region", "role_arn",
-            "auth", "secret", "delivery", "segments", "pages", "params", "follows", "limits",
+            "auth", "secret", "delivery", "keep_gzip", "segments", "pages", "params", "follows",
+            "limits",
         )  # fmt: skip
 
     def _post_clean(self) -> None:
@@ -53,7 +54,17 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
         (_("How the portal proves itself"), {"fields": ("auth", "secret")}),
         (
             _("How they are delivered"),
-            {"fields": ("delivery", "segments", "pages", "params", "follows", "limits")},
+            {
+                "fields": (
+                    "delivery",
+                    "keep_gzip",
+                    "segments",
+                    "pages",
+                    "params",
+                    "follows",
+                    "limits",
+                )
+            },
         ),
     )
 

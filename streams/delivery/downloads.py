@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from mimetypes import guess_extension
 
@@ -11,18 +11,23 @@ from django.utils import timezone
 
 from streams import origins
 from streams.access.identity import Identity
-from streams.delivery import conditions, engine
+from streams.delivery import conditions, engine, limits
 from streams.delivery.conditions import Answer, Asked
 from streams.delivery.database import in_database_thread
-from streams.delivery.opening import opened_source
+from streams.delivery.fetching import Fetch, Stream
+from streams.delivery.proving import ProvingSource
 from streams.delivery.relay import Relay
-from streams.delivery.resuming import ResumingSource
-from streams.delivery.source import Source
-from streams.models import Download, Endpoint, State
+from streams.delivery.remembered import Remembered
+from streams.delivery.segments import Plan, SegmentedSource
+from streams.models import Delivery, Download, Endpoint, State
 from streams.net.errors import OriginError
 from streams.net.pace import Socket
-from streams.origins import Credential, Wanted
-from streams.wire import disposition
+from streams.origins import Credential, Opened, Origin, Reread, S3Origin, Target
+from streams.wire import containers, disposition, validators
+
+# For a client to follow a redirect. A download that has begun by then goes on.
+REDIRECT_SECONDS = 60
+_TOLD_BY_S3 = ("Content-Type", "Content-Disposition")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class NotVisibleError(Exception):
 class Permitted:
     """What a download needs of the registry, read at once."""
 
+    asked: Asked
     endpoint: Endpoint
     credentials: Sequence[Credential]
     record: Download
@@ -51,7 +57,7 @@ def permit(identity: Identity, slug: str, asked: Asked) -> Permitted:
     """Reads an export that this user may have, and begins the record of the download.
 
     All that a download asks of the database before its first byte happens here, so that it costs
-    one change of thread. Raises `NotVisibleError`.
+    one change of thread. Raises `NotVisibleError` or `LimitError`.
     """
     visible = Endpoint.objects.visible_to(identity.user).select_related("secret")
     endpoint = visible.filter(slug=slug).first()
@@ -64,9 +70,19 @@ def permit(identity: Identity, slug: str, asked: Asked) -> Permitted:
         username=identity.user.get_username(),
         token=identity.token,
     )
+    if asked.range and _last_was_corrupt(record):
+        # A resume would make a whole of it that looks good.
+        asked = replace(asked, range=None, if_range=None)
     if not asked.head_only:
-        record.save(force_insert=True)
-    return Permitted(endpoint, _credentials(endpoint), record)
+        limits.store(record, endpoint, identity.user)
+    return Permitted(asked, endpoint, _credentials(endpoint), record)
+
+
+def _last_was_corrupt(record: Download) -> bool:
+    """Whether what this user has of this export is known to be bad."""
+    mine = Download.objects.filter(user=record.user, endpoint=record.endpoint)
+    ended = mine.filter(state__in=[State.COMPLETE, State.CORRUPT], first=0)
+    return ended.order_by("-started_at").values_list("state", flat=True).first() == State.CORRUPT
 
 
 def _credentials(endpoint: Endpoint) -> Sequence[Credential]:
@@ -77,7 +93,7 @@ def _credentials(endpoint: Endpoint) -> Sequence[Credential]:
     return [Credential(secret.header, version.value) for version in secret.versions.live()]
 
 
-async def start(permitted: Permitted, asked: Asked, client: Socket | None) -> Started:
+async def start(permitted: Permitted, client: Socket | None) -> Started:
     """Opens the origin and holds the head of the answer until the first byte is here.
 
     The record will end in the right state whatever happens. `client` is the client's socket, where
@@ -86,7 +102,7 @@ async def start(permitted: Permitted, asked: Asked, client: Socket | None) -> St
     shared = engine.current()
     record = permitted.record
     try:
-        return await _start(permitted, asked, shared, client)
+        return await _start(permitted, shared, client)
     except OriginError as exc:
         _fail(shared, record, State.FAILED, exc.code, exc.status)
         raise
@@ -98,45 +114,113 @@ async def start(permitted: Permitted, asked: Asked, client: Socket | None) -> St
         raise
 
 
-async def _start(
-    permitted: Permitted, asked: Asked, shared: engine.Engine, client: Socket | None
-) -> Started:
-    endpoint, record = permitted.endpoint, permitted.record
-    origin = origins.build(shared.client, kind=endpoint.kind, auth=endpoint.auth, url=endpoint.url)
-    wanted = asked.wanted()
-
-    async def reopened(wanted: Wanted) -> tuple[Source, bytes]:
-        # Hours may have passed, and a rotation with them.
-        credentials = await in_database_thread(_credentials)(endpoint)
-        return await opened_source(
-            origin,
-            wanted,
-            credentials,
-            first_byte_timeout=settings.IDLE_TIMEOUT,
-            or_whole=False,
-        )
-
-    source, first = await opened_source(
-        origin, wanted, permitted.credentials, first_byte_timeout=settings.IDLE_TIMEOUT
-    )
+async def _start(permitted: Permitted, shared: engine.Engine, client: Socket | None) -> Started:
+    asked, endpoint, record = permitted.asked, permitted.endpoint, permitted.record
+    target, reread = target_of(endpoint), _rereading(endpoint)
+    origin = origins.build(shared.client, shared.account, target, reread)
+    if endpoint.delivery == Delivery.REDIRECT and not asked.head_only:
+        return await _redirected(permitted, origin, shared)
+    stream, first = await _fetch(permitted, origin, shared).begin(asked.wanted())
+    opened = stream.opened
     now = timezone.now()
-    filename = filename_of(endpoint, now, source.opened.headers.get("Content-Type", ""))
-    answer = conditions.answer(asked, source.opened, filename=filename)
+    filename = filename_of(endpoint, now, opened)
+    answer = conditions.answer(asked, opened, filename=filename)
     if asked.head_only:
         return Started(answer, record, None)
-    _fill(record, answer, source.opened, filename, now)
+    _fill(record, answer, opened, filename, now)
     if answer.status == 304:
-        source.abort()
+        stream.abort()
         record.state, record.finished_at = State.COMPLETE, now
         shared.meter.ended(record)
         return Started(answer, record, None)
-    resuming = ResumingSource(source, wanted, reopened, delivered=len(first))
-    return Started(answer, record, shared.relay(resuming, first, record, client))
+    source = _proving(permitted, stream, first, origin, filename, shared.remembered)
+    return Started(answer, record, shared.relay(source, record, endpoint, client))
 
 
-def _fill(
-    record: Download, answer: Answer, opened: origins.Opened, filename: str, now: datetime
-) -> None:
+async def _redirected(permitted: Permitted, origin: Origin, shared: engine.Engine) -> Started:
+    """Sends the client to S3 with a URL of its own. What is not there is told here, as ever."""
+    assert isinstance(origin, S3Origin)
+    endpoint, record = permitted.endpoint, permitted.record
+    looking = replace(permitted.asked, head_only=True)
+    stream, _ = await _fetch(permitted, origin, shared).begin(looking.wanted())
+    opened, now = stream.opened, timezone.now()
+    filename = filename_of(endpoint, now, opened)
+    answer = conditions.answer(looking, opened, filename=filename)
+    if answer.status != 304:
+        told = {name: answer.headers[name] for name in _TOLD_BY_S3 if name in answer.headers}
+        url = await origin.presigned(opened.version, told, REDIRECT_SECONDS)
+        answer = replace(answer, status=302, headers={"Location": url})
+    _fill(record, answer, opened, filename, now)
+    record.state = State.COMPLETE if answer.status == 304 else State.REDIRECTED
+    record.finished_at = now
+    shared.meter.ended(record)
+    return Started(answer, record, None)
+
+
+def target_of(endpoint: Endpoint) -> Target:
+    """What an origin needs to know of an endpoint."""
+    return Target(
+        kind=endpoint.kind,
+        auth=endpoint.auth,
+        url=endpoint.url,
+        function=endpoint.function,
+        bucket=endpoint.bucket,
+        key=endpoint.key,
+        region=endpoint.region,
+        role_arn=endpoint.role_arn,
+        follows=endpoint.follows,
+        pages=endpoint.pages,
+        keep_gzip=endpoint.keep_gzip,
+    )
+
+
+def _rereading(endpoint: Endpoint) -> Reread:
+    async def reread() -> Sequence[Credential]:
+        return await in_database_thread(_credentials)(endpoint)
+
+    return reread
+
+
+def _fetch(permitted: Permitted, origin: Origin, shared: engine.Engine) -> Fetch:
+    endpoint = permitted.endpoint
+    return Fetch(
+        origin=origin,
+        credentials=permitted.credentials,
+        reread=_rereading(endpoint),
+        timeout=settings.IDLE_TIMEOUT,
+        plan=Plan(**endpoint.segments) if endpoint.segments else None,
+        memory=shared.memory,
+    )
+
+
+def _proving(
+    permitted: Permitted,
+    stream: Stream,
+    first: bytes,
+    origin: Origin,
+    filename: str,
+    remembered: Remembered,
+) -> ProvingSource:
+    opened = stream.opened
+    container = None
+    if opened.length is None and opened.range is None:
+        described = opened.headers.get
+        container = containers.declared(
+            described("Content-Type", ""), described("Content-Encoding", ""), filename, first
+        )
+    # A first segment says nothing of the whole object; the origin is asked while bytes flow.
+    lookup = origin.checksum(stream.first) if isinstance(stream, SegmentedSource) else None
+    version = None
+    if validators.is_strong(opened.etag):
+        endpoint, query = permitted.endpoint.pk, permitted.asked.query
+        coding = opened.headers.get("Content-Encoding")
+        version = (endpoint, query, opened.etag, opened.version, coding)
+    return ProvingSource(
+        stream, first, container=container, lookup=lookup, version=version, remembered=remembered
+    )
+
+
+def _fill(record: Download, answer: Answer, opened: Opened, filename: str, now: datetime) -> None:
     record.status = answer.status
     record.size = answer.length
     record.total = opened.total
@@ -154,11 +238,14 @@ def _fail(
     shared.meter.ended(record)
 
 
-def filename_of(endpoint: Endpoint, now: datetime, content_type: str) -> str:
+def filename_of(endpoint: Endpoint, now: datetime, opened: Opened | None = None) -> str:
     """The name to save under; `{date}` in the endpoint's own name becomes today's (UTC)."""
     name = endpoint.filename.replace("{date}", now.date().isoformat())
     if not name:
+        content_type = opened.headers.get("Content-Type", "") if opened else ""
         media_type = content_type.partition(";")[0].strip().lower()
         ending = guess_extension(media_type) if media_type != "application/octet-stream" else ""
         name = endpoint.slug + (ending or "")
+    if opened and opened.gzipped and not name.endswith(".gz"):
+        name += ".gz"
     return disposition.safe_name(name, otherwise=endpoint.slug)

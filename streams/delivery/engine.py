@@ -1,4 +1,4 @@
-"""What the downloads of one event loop share: the HTTP client, the meter, the running relays."""
+"""What the downloads of one event loop share: client, credentials, memory, bandwidth, meter."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,14 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 
 from streams.access.addresses import address_policy
+from streams.aws.account import Account
 from streams.delivery.meter import Meter
-from streams.delivery.relay import Limits, Relay, WideLane
-from streams.delivery.resuming import ResumingSource
-from streams.models import Download
+from streams.delivery.proving import ProvingSource
+from streams.delivery.relay import Patience, Relay, WideLane
+from streams.delivery.remembered import Remembered
+from streams.delivery.segments import Memory
+from streams.delivery.throttle import Throttles
+from streams.models import Download, Endpoint
 from streams.net.client import Client
 from streams.net.pace import Socket
 
@@ -23,7 +27,11 @@ class Engine:
 
     def __init__(self) -> None:
         self.client = Client(address_policy(), head_timeout=settings.HEAD_TIMEOUT)
-        self.meter = Meter()
+        self.account = Account()
+        self.memory = Memory(settings.SEGMENT_MEMORY)
+        self.remembered = Remembered()
+        self.throttles = Throttles()
+        self.meter = Meter(self.throttles)
         self.draining = False
         self._relays: set[Relay] = set()
         self._lane = WideLane(WIDE_PLACES)
@@ -31,11 +39,12 @@ class Engine:
         self._metering = self._loop.create_task(self.meter.run())
 
     def relay(
-        self, source: ResumingSource, first: bytes, record: Download, client: Socket | None
+        self, source: ProvingSource, record: Download, endpoint: Endpoint, client: Socket | None
     ) -> Relay:
         """Begins the body of a download whose record is stored."""
-        limits = Limits(settings.IDLE_TIMEOUT, settings.CLIENT_TIMEOUT)
-        relay = Relay(source, first, record, limits, self._ended, client, self._lane)
+        patience = Patience(settings.IDLE_TIMEOUT, settings.CLIENT_TIMEOUT)
+        throttle = self.throttles.enter(record, endpoint)
+        relay = Relay(source, record, patience, self._ended, client, self._lane, throttle)
         relay.draining = self.draining
         self._relays.add(relay)
         self.meter.began(record)
@@ -43,7 +52,9 @@ class Engine:
 
     def _ended(self, relay: Relay) -> None:
         self._relays.discard(relay)
-        self.meter.ended(relay.record)
+        if relay.throttle is not None:
+            self.throttles.leave(relay.throttle)
+        self.meter.ended(relay.record, relay.parts)
 
     def drain(self) -> None:
         """The server is going down: what it ends from now on was not the client's doing.

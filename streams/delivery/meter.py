@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
-from streams.models import Download
+from streams.delivery import throttle
+from streams.delivery.digests import Parts
+from streams.delivery.throttle import Key, Throttles
+from streams.models import Download, PartDigests, State
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +24,18 @@ GATHER = 0.2
 HEARTBEAT = 8
 
 BEGUN = ("status", "first", "size", "total", "proof", "resumable", "filename", "first_byte_at")
-ENDED = (*BEGUN, "sent", "resumes", "state", "reason", "seen_at", "finished_at")
+ENDED = (*BEGUN, "sent", "sha256", "resumes", "state", "reason", "seen_at", "finished_at")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is written together, and the keys whose running downloads are to be counted."""
+
+    begun: Sequence[Download]
+    moved: Sequence[Download]
+    ended: Sequence[Download]
+    parts: Mapping[UUID, Parts]
+    keys: Iterable[Key]
 
 
 class Meter:
@@ -29,7 +45,9 @@ class Meter:
     request waits for the database. What could not be written is written with the next batch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, throttles: Throttles) -> None:
+        self._throttles = throttles
+        self._parts: dict[UUID, Parts] = {}
         self._live: dict[object, Download] = {}
         self._begun: list[Download] = []
         self._ended: list[Download] = []
@@ -43,8 +61,10 @@ class Meter:
         self._begun.append(record)
         self._wake.set()
 
-    def ended(self, record: Download) -> None:
-        """`record` has its last state."""
+    def ended(self, record: Download, parts: Parts | None = None) -> None:
+        """`record` has its last state, and what was sent these digests."""
+        if parts is not None and parts.digests and record.state == State.COMPLETE:
+            self._parts[record.pk] = parts
         self._live.pop(record.pk, None)
         self._written.pop(record.pk, None)
         self._ended.append(record)
@@ -75,13 +95,17 @@ class Meter:
             for key, record in self._live.items()
             if record.sent != self._written.get(key) or self._tick % HEARTBEAT == 0
         ]
-        if not (begun or ended or moved or self._tick % HEARTBEAT == 0):
+        parts = {r.pk: self._parts.pop(r.pk) for r in ended if r.pk in self._parts}
+        keys = self._throttles.keys()
+        if not (begun or ended or moved or keys or self._tick % HEARTBEAT == 0):
             return
+        batch = Batch(begun, moved, ended, parts, keys)
         try:
-            await sync_to_async(_write)(begun, moved, ended)
+            self._throttles.share(await sync_to_async(_write)(batch))
         except DatabaseError as exc:
             logger.warning("downloads_not_recorded", extra={"error": type(exc).__name__})
             self._begun[:0], self._ended[:0] = begun, ended
+            self._parts |= parts
         else:
             self._written |= {record.pk: record.sent for record in moved if record.pk in self._live}
 
@@ -137,19 +161,35 @@ def _store_counts(moved: Iterable[Download]) -> None:
             cursor.executemany(statement, values)
 
 
-def _write(begun: Iterable[Download], moved: list[Download], ended: Iterable[Download]) -> None:
+def _store_parts(parts: Mapping[UUID, Parts]) -> None:
+    known = set(Download.objects.filter(pk__in=parts).values_list("pk", flat=True))
+    PartDigests.objects.bulk_create(
+        [
+            PartDigests(download_id=key, first=held.first, digests=held.digests)
+            for key, held in parts.items()
+            if key in known
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _write(batch: Batch) -> dict[Key, int]:
+    """Writes it all or nothing, and counts the downloads of each key."""
     now = timezone.now()
     try:
         with transaction.atomic():
-            for record in begun:
+            for record in batch.begun:
                 _store(record, BEGUN)
-            for record in moved:
+            for record in batch.moved:
                 record.seen_at = now
-            _store_counts(moved)
-            for record in ended:
+            _store_counts(batch.moved)
+            for record in batch.ended:
                 record.seen_at = now
                 _store(record, ENDED)
+            if batch.parts:
+                _store_parts(batch.parts)
             Download.objects.interrupt_abandoned(now)
+        return throttle.running(batch.keys)
     except DatabaseError:
         # A broken connection is replaced by a new one at the next attempt.
         connections.close_all()

@@ -15,6 +15,8 @@ from streams.origins import Credential, Opened, Origin, Wanted
 
 # A wait that a user does not mind; a longer one is theirs to decide on.
 PATIENCE = 2.0
+# Seconds to wait where the origin does not say how long.
+UNTOLD = 1.0
 
 
 async def opened_source(
@@ -32,12 +34,12 @@ async def opened_source(
     of another version than `wanted.if_range` is dropped, and everything asked for. Raises
     `OriginError`.
     """
-    attempts = _Attempts(wanted, credentials)
+    attempts = _Attempts(wanted, credentials, or_whole=or_whole)
     while True:
         try:
             opened = await origin.open(attempts.wanted, attempts.credential)
             source = Source(opened)
-            if or_whole and attempts.drops_range(opened):
+            if attempts.drops_range(opened):
                 source.abort()
                 continue
             if wanted.head_only:
@@ -56,11 +58,27 @@ async def _first(source: Source, seconds: float) -> bytes:
         raise
 
 
+# Refused by AWS, where another value of a secret would change nothing.
+_NOT_THE_SECRET = (
+    errors.UrlUnknownError,
+    errors.UrlPermissionError,
+    errors.AwsDeniedError,
+    errors.GatewayRefusedError,
+)
+
+
+def _is_soon(seconds: int | None) -> bool:
+    return seconds is None or seconds <= PATIENCE
+
+
 class _Attempts:
     """What the next attempt sends, and which reasons for one are used up."""
 
-    def __init__(self, wanted: Wanted, credentials: Sequence[Credential]) -> None:
+    def __init__(
+        self, wanted: Wanted, credentials: Sequence[Credential], *, or_whole: bool
+    ) -> None:
         self.wanted = wanted
+        self._or_whole = or_whole
         self._credentials = list(credentials)
         self.credential = self._credentials.pop(0) if self._credentials else None
         self._may_repeat = True
@@ -72,7 +90,7 @@ class _Attempts:
         The origin ignored the condition. The client then gets everything, as RFC 9110 section
         13.1.5 has it.
         """
-        if opened.range is None or not self.wanted.if_range:
+        if not self._or_whole or opened.range is None or not self.wanted.if_range:
             return False
         if opened.etag == self.wanted.if_range:
             return False
@@ -81,16 +99,19 @@ class _Attempts:
 
     async def prepare_after(self, exc: errors.OriginError) -> None:
         """Makes ready for another attempt, or raises `exc`."""
-        if isinstance(exc, errors.UrlUnknownError | errors.UrlPermissionError):
+        if isinstance(exc, _NOT_THE_SECRET):
             raise exc
+        if isinstance(exc, errors.ReplacedError) and self._or_whole and self.wanted.range:
+            self.wanted = replace(self.wanted, range=None, if_range=None)
+            return
         if isinstance(exc, errors.ForbiddenError) and self._credentials:
             # A rotation is under way: the function may not know the newest value yet, or no longer
             # know the one before.
             self.credential = self._credentials.pop(0)
             self._credentials.clear()
-        elif isinstance(exc, errors.BusyError) and self._may_wait and exc.retry_after <= PATIENCE:
+        elif isinstance(exc, errors.BusyError) and self._may_wait and _is_soon(exc.retry_after):
             self._may_wait = False
-            await asyncio.sleep(exc.retry_after)
+            await asyncio.sleep(exc.retry_after or UNTOLD)
         elif exc.passing and self._may_repeat:
             self._may_repeat = False
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - jitter, not a secret

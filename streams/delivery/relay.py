@@ -7,9 +7,11 @@ from typing import Self
 
 from django.utils import timezone
 
-from streams.delivery.resuming import ResumingSource
-from streams.models import Download, Proof, State
-from streams.net.errors import BodyError, StalledError, TruncatedError
+from streams.delivery.digests import Parts
+from streams.delivery.proving import ProvingSource
+from streams.delivery.throttle import Throttle
+from streams.models import Download, State
+from streams.net.errors import BodyError, CorruptError, StalledError, TruncatedError
 from streams.net.pace import NARROW, WIDE, Pace, Socket
 
 # A client that took this many bytes without delay keeps up, and gets larger pieces. Far less than
@@ -45,7 +47,7 @@ class WideLane:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Patience:
     """Seconds of silence after which an origin, or a client that does not read, is given up."""
 
     origin_idle: float
@@ -61,30 +63,30 @@ class Relay:
     """
 
     __slots__ = (
-        "_client", "_ended", "_first", "_lane", "_limits", "_loop", "_on_end", "_origin_turn",
-        "_pending", "_prompt", "_since", "_source", "_task", "_watch", "_wide", "draining",
-        "record",
+        "_client", "_ended", "_lane", "_loop", "_on_end", "_origin_turn",
+        "_patience", "_pending", "_prompt", "_since", "_source", "_task", "_throttle", "_watch",
+        "_wide", "draining", "record",
     )  # fmt: skip
 
     def __init__(
         self,
-        source: ResumingSource,
-        first: bytes,
+        source: ProvingSource,
         record: Download,
-        limits: Limits,
+        patience: Patience,
         on_end: Callable[["Relay"], None],
         client: Socket | None,
         lane: WideLane,
+        throttle: Throttle | None = None,
     ) -> None:
         """`client` is its socket, where the server gives it to us."""
         self.record = record
         self.draining = False
         self._source = source
-        self._first = first
-        self._limits = limits
+        self._patience = patience
         self._on_end = on_end
         self._client = client
         self._lane = lane
+        self._throttle = throttle
         self._wide = False
         self._pending = 0
         self._prompt = 0
@@ -94,17 +96,18 @@ class Relay:
         # Whose turn it is, and since when. A response that never starts is the client's turn.
         self._origin_turn = False
         self._since = self._loop.time()
-        self._watch = self._loop.call_later(limits.client_idle, self._look)
+        self._watch = self._loop.call_later(patience.client_idle, self._look)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        self._account()
-        if self._first:
-            chunk, self._first = self._first, b""
-        else:
-            chunk = await self._next_chunk()
+        taken = self._account()
+        if taken and self._throttle is not None:
+            await self._hold_back(self._throttle.spend(taken))
+        self._origin_turn = True
+        self._since = self._loop.time()
+        chunk = await self._next_chunk()
         if not chunk:
             self._complete()
             raise StopAsyncIteration
@@ -122,26 +125,45 @@ class Relay:
         else:
             self._end(State.CANCELLED, "client_left")
 
+    @property
+    def parts(self) -> Parts:
+        """The digests of what was sent, part by part."""
+        return self._source.parts
+
+    @property
+    def throttle(self) -> Throttle | None:
+        """What slows it down."""
+        return self._throttle
+
     def cut_short(self) -> None:
         """The server waits no longer. Ends the response; `aclose` writes the rest down."""
         if not self._ended and self._task is not None:
             self._task.cancel()
 
-    def _account(self) -> None:
-        """The server asks for more, so it has taken the last chunk."""
-        now = self._loop.time()
-        if self._pending:
-            self.record.sent += self._pending
-            self._set_pace(self._pending, now - self._since)
-            self._pending = 0
+    def _account(self) -> int:
+        """The server asks for more, so it has taken the last chunk. Gives the size of that."""
+        taken, self._pending = self._pending, 0
+        if taken:
+            self.record.sent += taken
+            self._set_pace(taken, self._loop.time() - self._since)
         elif self._task is None:
             self._task = asyncio.current_task()
-        self._origin_turn = True
-        self._since = now
+        return taken
+
+    async def _hold_back(self, seconds: float) -> None:
+        """Waits as bandwidth demands: nobody's turn, so nobody is late."""
+        while seconds > 0:
+            self._since = self._loop.time()
+            pause = min(seconds, 1.0)
+            await asyncio.sleep(pause)
+            seconds -= pause
 
     def _set_pace(self, size: int, taken: float) -> None:
         if taken < PROMPT:
             self._prompt += size
+            if self._throttle is not None:
+                # Large pieces would make its bytes come in gusts.
+                return
             if self._prompt >= KEEPS_UP and not self._wide and self._lane.enter():
                 self._wide = True
                 self._apply(WIDE)
@@ -166,7 +188,8 @@ class Relay:
         try:
             return await self._source.read()
         except BodyError as exc:
-            self._end(State.CUT, exc.code)
+            corrupt = isinstance(exc, CorruptError)
+            self._end(State.CORRUPT if corrupt else State.CUT, exc.code)
             raise DownloadCutError(str(exc)) from exc
 
     def _complete(self) -> None:
@@ -174,10 +197,8 @@ class Relay:
         if size is not None and size != self.record.sent:
             self._end(State.CUT, TruncatedError.code)
             raise DownloadCutError("the origin sent another length than it announced")
-        if size is not None:
-            self.record.proof = Proof.LENGTH
-        elif self._source.opened.body.framing.chunked:
-            self.record.proof = Proof.FRAMING
+        self.record.proof = self._source.proof
+        self.record.sha256 = self._source.sha256.hex()
         self._end(State.COMPLETE, "")
 
     def _end(self, state: State, reason: str) -> None:
@@ -196,7 +217,7 @@ class Relay:
 
     def _look(self) -> None:
         """One timer a download: gives up whoever has been silent for too long."""
-        limit = self._limits.origin_idle if self._origin_turn else self._limits.client_idle
+        limit = self._patience.origin_idle if self._origin_turn else self._patience.client_idle
         left = self._since + limit - self._loop.time()
         if left > 0:
             self._watch_for(left)
@@ -209,7 +230,7 @@ class Relay:
             self._end_stalled_client()
 
     def _watch_for(self, seconds: float) -> None:
-        both = min(self._limits.origin_idle, self._limits.client_idle)
+        both = min(self._patience.origin_idle, self._patience.client_idle)
         self._watch = self._loop.call_later(min(seconds, both), self._look)
 
     def _end_stalled_client(self) -> None:

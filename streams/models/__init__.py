@@ -1,7 +1,7 @@
 """The registry and its records. Rules about one row, or about which rows, live here."""
 
 from streams.models.access import ApiToken, Grant, User
-from streams.models.downloads import Download, Proof, State
+from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
 from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
 
@@ -15,6 +15,7 @@ __all__ = [
     "Gateway",
     "Grant",
     "Kind",
+    "PartDigests",
     "Proof",
     "Secret",
     "SecretFunction",

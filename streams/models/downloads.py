@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
@@ -18,9 +19,12 @@ class State(models.TextChoices):
     RUNNING = "running", _("running")
     COMPLETE = "complete", _("complete")
     CUT = "cut", _("cut")
+    CORRUPT = "corrupt", _("corrupt")
     CANCELLED = "cancelled", _("cancelled")
     INTERRUPTED = "interrupted", _("interrupted")
     FAILED = "failed", _("failed")
+    # What S3 then sent is not known here.
+    REDIRECTED = "redirected", _("handed over to S3")
 
 
 class Proof(models.TextChoices):
@@ -28,7 +32,18 @@ class Proof(models.TextChoices):
 
     NONE = "none", _("not provable")
     LENGTH = "length", _("by length")
-    FRAMING = "framing", _("by the end of the transfer")
+    # Compared with what the origin announced. The names are those of `wire.checksums`.
+    SHA256 = "sha256", _("proven by SHA-256")
+    SHA1 = "sha1", _("proven by SHA-1")
+    CRC64NVME = "crc64nvme", _("proven by CRC-64")
+    CRC32C = "crc32c", _("proven by CRC-32C")
+    CRC32 = "crc32", _("proven by CRC-32")
+    SOURCE = "source", _("by the source's own end mark")
+    # By the form of the file itself. The names are those of `wire.containers`.
+    GZIP = "gzip", _("by the gzip file's own checksum")
+    ZIP = "zip", _("by the zip file's end record")
+    PARQUET = "parquet", _("by the Parquet file's end")
+    LINE = "line", _("not provable, but the last line is whole")
 
 
 class DownloadQuerySet(models.QuerySet["Download"]):
@@ -40,6 +55,10 @@ class DownloadQuerySet(models.QuerySet["Download"]):
             reason="process_ended",
             finished_at=models.F("seen_at"),
         )
+
+    def running(self) -> Self:
+        """Those under way in a process that lives."""
+        return self.filter(state=State.RUNNING, seen_at__gte=timezone.now() - LEASE)
 
 
 class Download(models.Model):
@@ -72,6 +91,8 @@ class Download(models.Model):
     total = models.BigIntegerField(_("size of the whole file"), null=True)
     sent = models.BigIntegerField(_("sent"), default=0)
     proof = models.CharField(_("proof"), max_length=10, choices=Proof.choices, default=Proof.NONE)
+    # Of the bytes that were sent, in hex; empty unless they are complete.
+    sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
     # How often the origin was opened again for the rest, unseen by the client.
     resumes = models.PositiveSmallIntegerField(_("resumed"), default=0)
     resumable = models.BooleanField(_("resumable"), default=False)
@@ -102,3 +123,21 @@ class Download(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slug} {self.id}"
+
+
+class PartDigests(models.Model):
+    """SHA-256 of each part of 8 MiB of the file that a complete download sent whole.
+
+    Apart from the download, whose rows are listed by the hundred thousand.
+    """
+
+    download = models.OneToOneField(
+        Download, models.CASCADE, primary_key=True, related_name="part_digests"
+    )
+    # The number of the first part, counted from the beginning of the file.
+    first = models.PositiveIntegerField(_("first part"))
+    # 32 bytes for each, all zero for one that was left out.
+    digests = models.BinaryField(_("digests"))
+
+    def __str__(self) -> str:
+        return f"{self.download_id}: {len(self.digests) // 32}"

@@ -87,6 +87,11 @@ class Endpoint(models.Model):
         _("delivery"), max_length=20, choices=Delivery.choices, default=Delivery.STREAM
     )
     follows = models.CharField(_("follows"), max_length=10, blank=True)
+    keep_gzip = models.BooleanField(
+        _("keep gzipped"),
+        default=False,
+        help_text=_("What the source sends gzipped is saved so, as a .gz file."),
+    )
     segments = models.JSONField(_("segments"), null=True, blank=True)
     pages = models.JSONField(_("pages"), null=True, blank=True)
     params = models.JSONField(_("parameters"), default=list, blank=True)
@@ -112,8 +117,12 @@ class Endpoint(models.Model):
             models.CheckConstraint(
                 name="endpoint_secret_with_its_auth",
                 condition=Q(auth="secret-header", secret__isnull=False)
-                | (~Q(auth="secret-header") & Q(secret__isnull=True)),
-                violation_error_message=_("Choose a secret exactly where auth is a secret header."),
+                | (Q(auth="sigv4") & ~Q(kind="s3"))
+                | Q(secret__isnull=True, auth__in=["none", "sigv4"]),
+                violation_error_message=_(
+                    "A secret header needs a secret. A signature may have one besides; no auth "
+                    "and S3 have none."
+                ),
             ),
             models.CheckConstraint(
                 name="endpoint_address",

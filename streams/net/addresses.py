@@ -26,19 +26,14 @@ _FORBIDDEN: tuple[Network, ...] = tuple(
         "192.88.99.0/24",
         "198.18.0.0/15",
         "224.0.0.0/3",
-        "::/96",
-        "::ffff:0:0/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
+        # Of IPv6 only 2000::/3 is unicast that is routed everywhere (RFC 4291 section 2.4). The
+        # rest is special, not assigned, or holds an IPv4 address.
+        "::/3",
         "2001::/23",
         "2002::/16",
         "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
+        "4000::/2",
+        "8000::/1",
     )
 )
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
@@ -94,6 +89,9 @@ class AddressPolicy:
             raise AddressForbiddenError("The URL must begin with https:// and name a host.")
         if "@" in parts.netloc:
             raise AddressForbiddenError("The URL must hold no user name or password.")
+        if "%" in parts.netloc:
+            # Also a zone (`%eth0`), which is of this machine and no part of an address.
+            raise AddressForbiddenError("The URL's host is not a name or an address.")
         if "[" in parts.netloc:
             self.check_address(host, scheme=parts.scheme)
         elif _NUMERIC.fullmatch(host):

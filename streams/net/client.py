@@ -30,13 +30,12 @@ from streams.net.tls import Tls
 from streams.wire import headers, trailer
 
 
-class Body:
-    """The bytes of a response as they come. Whoever has it must end it: read it out, or `abort`."""
+class HttpBody:
+    """The bytes of a response as they come: an `origins.Body`."""
 
-    __slots__ = ("_connection", "_decoder", "_reader", "_response", "framing")
+    __slots__ = ("_connection", "_decoder", "_reader", "_response")
 
-    def __init__(self, response: aiohttp.ClientResponse, framing: headers.Framing) -> None:
-        self.framing = framing
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._reader = response.content
         # Not `response.connection`: a short body may have come with its head, and is then released.
@@ -74,12 +73,13 @@ class Body:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A response whose head has come."""
+    """A response whose head has come. `length` is what the head says of the body, in bytes."""
 
     url: str
     status: int
     headers: Mapping[str, str]
-    body: Body
+    length: int | None
+    body: HttpBody
 
 
 class CheckedResolver(AbstractResolver):
@@ -158,7 +158,7 @@ class Client:
     def __init__(self, policy: AddressPolicy, *, head_timeout: float) -> None:
         """`head_timeout` is in seconds, from connecting to the end of the head."""
         self._policy = policy
-        self._head_timeout = head_timeout
+        self.head_timeout = head_timeout
         context = trust()
         self._sessions = {
             scheme: aiohttp.ClientSession(
@@ -179,7 +179,9 @@ class Client:
         for session in self._sessions.values():
             await session.close()
 
-    async def request(self, method: str, url: str, fields: Mapping[str, str]) -> Incoming:
+    async def request(
+        self, method: str, url: str, fields: Mapping[str, str], data: bytes | None = None
+    ) -> Incoming:
         """The head of the answer, with the body still to be read. Follows no redirect.
 
         Raises an `OriginError`: `AddressForbiddenError`, `UnreachableError`, `OriginTimeoutError`
@@ -187,9 +189,13 @@ class Client:
         """
         parts = self._policy.check_url(url)
         try:
-            async with asyncio.timeout(self._head_timeout):
+            async with asyncio.timeout(self.head_timeout):
                 response = await self._sessions[parts.scheme].request(
-                    method, URL(url, encoded=True), headers=fields, allow_redirects=False
+                    method,
+                    URL(url, encoded=True),
+                    headers=fields,
+                    data=data,
+                    allow_redirects=False,
                 )
         except AddressForbiddenError:
             raise
@@ -206,7 +212,10 @@ class Client:
         try:
             framing = headers.framing(response.status, response.raw_headers)
         except headers.FramingError as exc:
-            Body(response, headers.Framing(None, chunked=False)).abort()
+            HttpBody(response).abort()
             raise ProtocolError(f"The source's answer is not valid HTTP: {exc}.") from exc
-        fields = {name.lower(): value for name, value in response.headers.items()}
-        return Incoming(url, response.status, fields, Body(response, framing))
+        fields: dict[str, str] = {}
+        for name, value in response.headers.items():
+            # Fields of one name are one list (RFC 9110 section 5.3).
+            fields[name.lower()] = ", ".join([*filter(None, [fields.get(name.lower())]), value])
+        return Incoming(url, response.status, fields, framing.length, HttpBody(response))

@@ -9,18 +9,30 @@ OriginError                   before the first byte of the body: an answer of ou
 ├── BrokenError               the body ended before its first byte
 ├── ForbiddenError            401 or 403
 │   ├── UrlUnknownError           no such function URL
-│   └── UrlPermissionError        a policy statement is missing
+│   ├── UrlPermissionError        a policy statement is missing
+│   ├── AwsDeniedError            AWS takes the portal's signature, and refuses; or does not take it
+│   └── GatewayRefusedError       a gateway refused it itself
+├── AwsCredentialsError       there are none, or the role cannot be assumed
+├── GatewayLimitError         larger or slower than a gateway lets through
+├── FunctionError             an invoked function failed before its first byte
+├── FollowError               the function's answer names no object
+├── PageError                 a page of a paginated API is not what was declared
 ├── NotFoundError             404 or 410
 ├── BusyError                 429
 ├── RangeError                416
+├── ReplacedError             412: it is no longer the version that was asked for
 ├── BufferedError             the function streams, its URL does not
 └── StatusError               every other status
 BodyError                     within the body: all that is left is to cut
 ├── TruncatedError            it ended too early
 ├── StalledError              it fell silent
+├── ChangedError              the rest is of another version
+├── CorruptError              its bytes are not those of the checksum that the origin announced
+├── PageFailedError           a later page of a paginated API could not be had
 └── ReportedError             the function itself reported that it failed midway
 """
 
+import re
 from typing import ClassVar
 
 
@@ -37,6 +49,12 @@ class OriginError(Exception):
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.message)
         self.detail = detail
+
+
+def _with_code(message: str, aws_code: str) -> str:
+    """`message` with a code of AWS's, if it is one: never a text that may repeat a value."""
+    known = re.fullmatch(r"[A-Za-z][A-Za-z0-9.]{0,79}", aws_code)
+    return f"{message[:-1]} ({aws_code})." if known else message
 
 
 class AddressForbiddenError(OriginError):
@@ -97,6 +115,62 @@ class UrlPermissionError(ForbiddenError):
     )
 
 
+class AwsDeniedError(ForbiddenError):
+    code = "aws_denied"
+    message = "AWS refused the portal's signed request."
+    hint = "Operators: look at the policies of the identity that this portal runs under."
+
+    def __init__(self, aws_code: str = "") -> None:
+        """`aws_code` is AWS's own, such as `AccessDenied`."""
+        super().__init__(_with_code(self.message, aws_code))
+
+
+class GatewayRefusedError(ForbiddenError):
+    code = "gateway_refused"
+    message = "API Gateway refused the call before it reached the function."
+    hint = (
+        "Operators: the path, method or stage is not deployed, or the API wants a key, a signature "
+        "or another network. Compare the URL with the deployed stage."
+    )
+
+
+class AwsCredentialsError(OriginError):
+    code = "aws_credentials"
+    message = "This portal's AWS credentials cannot be used."
+    hint = "Operators: give the portal's process a role or keys, as boto3 reads them."
+
+
+class GatewayLimitError(OriginError):
+    code = "gateway_limit"
+    message = "API Gateway gave up: the file takes longer, or is larger, than it lets through."
+    hint = (
+        "Operators: a buffered integration ends after 29 s and at 10 MB. Set its response transfer "
+        "mode to STREAM (REST), register the function's own URL, or use segments."
+    )
+
+
+class FunctionError(OriginError):
+    code = "function_failed"
+    message = "The function failed before it sent a byte."
+    hint = "Operators: the function's log has the reason."
+
+    def __init__(self, aws_code: str = "") -> None:
+        """`aws_code` is Lambda's, such as `Runtime.ExitError`."""
+        super().__init__(_with_code(self.message, aws_code))
+
+
+class FollowError(OriginError):
+    code = "follow_failed"
+    message = "The function's answer does not name an object in S3."
+    hint = 'Operators: answer with {"url": …} or {"bucket": …, "key": …} as JSON.'
+
+
+class PageError(OriginError):
+    code = "page_invalid"
+    message = "A page of the source is not what this export declares."
+    hint = "Operators: compare `pages` in the registry with what the API answers."
+
+
 class NotFoundError(OriginError):
     code = "origin_not_found"
     message = "The source does not have this file."
@@ -109,8 +183,8 @@ class BusyError(OriginError):
     message = "The source is too busy at the moment."
     hint = "Try again later."
 
-    def __init__(self, retry_after: int) -> None:
-        """`retry_after` is in seconds."""
+    def __init__(self, retry_after: int | None = None) -> None:
+        """`retry_after` is in seconds; None where the source does not say."""
         super().__init__()
         self.retry_after = retry_after
 
@@ -124,6 +198,12 @@ class RangeError(OriginError):
     def __init__(self, size: int | None) -> None:
         super().__init__()
         self.size = size
+
+
+class ReplacedError(OriginError):
+    code = "origin_replaced"
+    message = "The file was replaced at the source."
+    hint = "Start again, from the first byte."
 
 
 class BufferedError(OriginError):
@@ -159,6 +239,18 @@ class TruncatedError(BodyError):
 
 class StalledError(BodyError):
     code = "stalled"
+
+
+class ChangedError(BodyError):
+    code = "changed"
+
+
+class CorruptError(BodyError):
+    code = "corrupt"
+
+
+class PageFailedError(BodyError):
+    code = "page_failed"
 
 
 class ReportedError(BodyError):

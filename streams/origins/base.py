@@ -1,11 +1,31 @@
 """What an origin is asked for, and what it opens."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from streams.net.client import Body
+from streams.net.errors import BodyError
+from streams.net.pace import Pace
+from streams.wire.checksums import Checksum
 from streams.wire.ranges import Asked, ByteRange
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the bytes of one endpoint come from; what its kind does not need is empty."""
+
+    kind: str
+    auth: str = "none"
+    url: str = ""
+    function: str = ""
+    bucket: str = ""
+    key: str = ""
+    region: str = ""
+    role_arn: str = ""
+    follows: str = ""
+    pages: Mapping[str, Any] | None = None
+    # A body that comes gzipped is the file: delivered as it is, and named `.gz`.
+    keep_gzip: bool = False
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,28 @@ class Wanted:
     if_none_match: str | None = None
     gzip: bool = False
     head_only: bool = False
+    # The version of an S3 object that was opened first.
+    version: str = ""
+
+
+class Body(Protocol):
+    """Bytes as they come. Whoever has it must end it: read it out, or `abort`."""
+
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end. Raises `BodyError` where the end is not the end."""
+        ...
+
+    def fail(self, exc: BodyError) -> None:
+        """Makes a pending `read` raise `exc`: how a silent origin is given up."""
+        ...
+
+    def set_pace(self, pace: Pace) -> None:
+        """Reads ahead as far as suits the client."""
+        ...
+
+    def abort(self) -> None:
+        """Drops it at once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,8 +79,15 @@ class Opened:
     range: ByteRange | None = None
     etag: str | None = None
     accepts_ranges: bool = False
+    version: str = ""
+    # Of the whole object, where the origin knows it in advance.
+    checksum: Checksum | None = None
+    # The origin says itself when all of it has been sent: a body that ends without is cut.
+    says_when_complete: bool = field(default=False, kw_only=True)
     # The body may end in the error report of a Lambda runtime.
     may_report_failure: bool = field(default=False, kw_only=True)
+    # The file is gzipped and is to be saved so: its name ends in `.gz`.
+    gzipped: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -49,9 +98,17 @@ class Credential:
     value: str = field(repr=False)
 
 
+# The values that the function may accept now, the current one first.
+Reread = Callable[[], Awaitable[Sequence[Credential]]]
+
+
 class Origin(Protocol):
     """Where the bytes of one endpoint come from."""
 
     async def open(self, wanted: Wanted, credential: Credential | None) -> Opened:
         """One attempt. Raises an `OriginError` of `streams.net.errors`."""
+        ...
+
+    async def checksum(self, opened: Opened) -> Checksum | None:
+        """What the origin knows about the whole object of which `opened` is a part, if anything."""
         ...

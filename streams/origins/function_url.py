@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from streams.net import errors
-from streams.net.client import Incoming
-from streams.origins.http import HttpOrigin
+from streams.origins.http import Answer, HttpOrigin
 
 # What a streaming function's answer becomes when its URL is not in RESPONSE_STREAM mode: the
 # prelude, eight NULs and the payload, undecoded.
@@ -14,27 +13,32 @@ PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
 
 @dataclass(frozen=True)
 class FunctionUrlOrigin(HttpOrigin):
-    """A function behind its URL, protected by a secret header or by nothing."""
+    """A function behind its URL, protected by a secret header, by a signature or by nothing."""
 
     may_report_failure: ClassVar[bool] = True
+    service: ClassVar[str] = "lambda"
 
-    def _check_whole(self, answer: Incoming) -> None:
+    def check_whole(self, answer: Answer) -> None:
         if answer.headers.get("content-type", "").lower().startswith(PRELUDE_TYPE):
             raise errors.BufferedError
 
-    def forbidden(self, answer: Incoming, body: Any) -> errors.OriginError:
+    def forbidden(self, answer: Answer, body: Any) -> errors.OriginError:
         """AWS's own refusals differ in form from those of the function behind it."""
-        if answer.headers.get("x-amzn-errortype", "").startswith("AccessDeniedException"):
+        aws_code = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
+        if aws_code == "AccessDeniedException":
             return errors.UrlPermissionError()
         if body == {"Message": None}:
             return errors.UrlUnknownError()
-        if _own_code(body) not in {None, "forbidden"}:
-            # Our handler passes on what S3 refused to it: another secret would change nothing.
-            return errors.StatusError(answer.status)
-        return errors.ForbiddenError()
+        if self.target.auth == "sigv4" and (aws_code or "message" in (body or {})):
+            return errors.AwsDeniedError(aws_code)
+        return own_forbidden(answer, body)
 
 
-def _own_code(body: Any) -> Any:
-    """The code of an error as our own handlers write it."""
+def own_forbidden(answer: Answer, body: Any) -> errors.OriginError:
+    """A refusal of the function itself, as our own handlers write it."""
     error = body.get("error") if isinstance(body, dict) else None
-    return error.get("code") if isinstance(error, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    if code not in {None, "forbidden"}:
+        # Our handler passes on what S3 refused to it: another secret would change nothing.
+        return errors.StatusError(answer.status)
+    return errors.ForbiddenError()

@@ -1,19 +1,22 @@
 """Any HTTP server: sends one request, and takes an answer only where it is what was asked for."""
 
 import asyncio
-import contextlib
 import email.utils
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
-from streams.net import errors
+from streams.aws.account import Account
+from streams.net import errors, signing
 from streams.net.client import Client, Incoming
-from streams.origins.base import Credential, Opened, Wanted
-from streams.wire import headers, validators
+from streams.net.signing import Scope
+from streams.origins.base import Body, Credential, Opened, Reread, Target, Wanted
+from streams.wire import checksums, headers, validators
+from streams.wire.checksums import Checksum
 from streams.wire.ranges import Asked, UnsatisfiableError, parse_content_range
 
 USER_AGENT = "Spillway/0.1"
@@ -25,26 +28,52 @@ ERROR_SECONDS = 2.0
 LONGEST_WAIT = 3600
 
 
+class Answer(Protocol):
+    """A response with its head, however it came."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def body(self) -> Body: ...
+
+
 @dataclass(frozen=True)
 class HttpOrigin:
     """An address that answers GET with the bytes."""
 
     client: Client
-    url: str
+    account: Account
+    target: Target
+    # For a kind that asks so often that a secret may be rotated meanwhile.
+    reread: Reread | None = None
 
     may_report_failure: ClassVar[bool] = False
+    # The service that a signature is for, where this kind can be signed.
+    service: ClassVar[str] = ""
+    # How an origin answers HEAD that knows only GET (a presigned URL, a plain handler).
+    head_unknown: ClassVar[frozenset[int]] = frozenset({400, 401, 403, 405, 501})
 
     async def open(self, wanted: Wanted, credential: Credential | None) -> Opened:
         """One attempt; same-origin redirects are followed. Raises an `OriginError`."""
-        url = with_query(self.url, wanted.query)
+        url = with_query(self.target.url, wanted.query)
+        return await self.open_url(url, wanted, credential)
+
+    async def checksum(self, opened: Opened) -> Checksum | None:
+        """Only what the head says already."""
+        return opened.checksum
+
+    async def open_url(self, url: str, wanted: Wanted, credential: Credential | None) -> Opened:
         method = "HEAD" if wanted.head_only else "GET"
         answer = await self._send(method, url, wanted, credential)
-        if wanted.head_only and answer.status in {400, 401, 403, 405, 501}:
-            # Many origins know only GET (a presigned URL, a plain handler): its head will do.
+        if wanted.head_only and answer.status in self.head_unknown:
             answer.body.abort()
             answer = await self._send("GET", url, wanted, credential)
         try:
-            return await self._opened(answer, wanted)
+            return await self.opened(answer, wanted)
         except BaseException:
             answer.body.abort()
             raise
@@ -52,48 +81,73 @@ class HttpOrigin:
     async def _send(
         self, method: str, url: str, wanted: Wanted, credential: Credential | None
     ) -> Incoming:
-        fields = _request_fields(wanted, credential)
+        fields = self.request_fields(wanted, credential)
         for _ in range(MOST_REDIRECTS + 1):
-            answer = await self.client.request(method, url, fields)
+            answer = await self.client.request(method, url, await self.signed(method, url, fields))
             if answer.status not in REDIRECTS:
                 return answer
             answer.body.abort()
-            url = _same_origin(url, answer.headers.get("location", ""))
+            url = self.redirected(url, answer)
         raise errors.RedirectError(f"The source redirected more than {MOST_REDIRECTS} times.")
 
-    async def _opened(self, answer: Incoming, wanted: Wanted) -> Opened:
+    def redirected(self, url: str, answer: Answer) -> str:
+        """Where a redirect leads. Raises `RedirectError` for another origin."""
+        return same_origin(url, answer.headers.get("location", ""))
+
+    async def signed(
+        self, method: str, url: str, fields: Mapping[str, str], data: bytes = b""
+    ) -> Mapping[str, str]:
+        target = self.target
+        if target.auth != "sigv4":
+            return fields
+        keys = await self.account.keys(region=target.region, role_arn=target.role_arn)
+        scope = Scope(self.service, target.region)
+        return signing.signed(method, url, fields, keys=keys, scope=scope, body=data)
+
+    async def opened(self, answer: Answer, wanted: Wanted) -> Opened:
         if answer.status == 304 and wanted.if_none_match:
             return self._whole(answer, length=0)
         if answer.status == 206:
             return self._part(answer, wanted.range)
         if answer.status in {200, 203}:
-            self._check_whole(answer)
-            return self._whole(answer, length=answer.body.framing.length)
+            self.check_whole(answer)
+            return self._whole(answer, length=answer.length)
         if answer.status == 204:
             return self._whole(answer, length=0)
-        raise await self._refusal(answer, wanted)
+        raise await self.refusal(answer, wanted)
 
-    def _check_whole(self, answer: Incoming) -> None:
+    def check_whole(self, answer: Answer) -> None:
         """For a kind that knows answers which are no file although they say 200."""
 
-    def _whole(self, answer: Incoming, *, length: int | None) -> Opened:
-        encoded = headers.content_encoding(answer.headers.get("content-encoding"))
+    def _whole(self, answer: Answer, *, length: int | None) -> Opened:
+        fields = headers.passed(answer.headers)
+        gzipped = self.target.keep_gzip and fields.get("Content-Encoding") == "gzip"
+        if gzipped:
+            del fields["Content-Encoding"]
+            fields["Content-Type"] = "application/gzip"
         return Opened(
             status=200 if answer.status == 203 else answer.status,
-            headers=headers.passed(answer.headers),
+            headers=fields,
             length=length,
             body=answer.body,
             total=length if answer.status != 304 else None,
             etag=validators.parse_etag(answer.headers.get("etag")),
             accepts_ranges=answer.headers.get("accept-ranges", "").strip().lower() == "bytes"
-            and not encoded,
+            and "Content-Encoding" not in fields,
+            version=answer.headers.get("x-amz-version-id", "").removeprefix("null"),
+            checksum=self.announced(answer.headers),
             may_report_failure=self.may_report_failure,
+            gzipped=gzipped,
         )
 
-    def _part(self, answer: Incoming, asked: Asked | None) -> Opened:
+    def announced(self, fields: Mapping[str, str]) -> Checksum | None:
+        """The checksum of the whole file that a head tells."""
+        return checksums.of_repr_digest(fields)
+
+    def _part(self, answer: Answer, asked: Asked | None) -> Opened:
         """A 206, taken only where it is exactly the part that was asked for."""
         held = parse_content_range(answer.headers.get("content-range"))
-        length = answer.body.framing.length
+        length = answer.length
         if asked is None or held is None or held.range is None:
             raise errors.ProtocolError("The source sent a part that nobody asked for.")
         if length not in {None, held.range.length} or not _is_as_asked(asked, held):
@@ -101,25 +155,49 @@ class HttpOrigin:
         whole = self._whole(answer, length=held.range.length)
         return replace(whole, total=held.size, range=held.range, accepts_ranges=True)
 
-    async def _refusal(self, answer: Incoming, wanted: Wanted) -> errors.OriginError:
+    async def refusal(self, answer: Answer, wanted: Wanted) -> errors.OriginError:
         """The error that an answer with no file in it stands for."""
         status = answer.status
         if status == 416 and wanted.range:
             held = parse_content_range(answer.headers.get("content-range"))
             return errors.RangeError(held.size if held else None)
         if status in {401, 403}:
-            return self.forbidden(answer, await _error_body(answer))
+            return self.forbidden(answer, await error_json(answer))
         if status in {404, 410}:
             return errors.NotFoundError()
+        if status == 412 and wanted.if_range:
+            return errors.ReplacedError()
         if status == 429:
             return errors.BusyError(retry_after(answer.headers.get("retry-after")))
         if status in {500, 502, 503}:
             return errors.BusyServerError(status)
         return errors.StatusError(status)
 
-    def forbidden(self, answer: Incoming, body: Any) -> errors.OriginError:
+    def forbidden(self, answer: Answer, body: Any) -> errors.OriginError:
         """Why the origin refused; `body` is the JSON that it sent, if it was some."""
         return errors.ForbiddenError()
+
+    def request_fields(self, wanted: Wanted, credential: Credential | None) -> dict[str, str]:
+        """The request's header fields, from scratch: nothing that the client sent is among them."""
+        keeps_gzip = self.target.keep_gzip
+        fields = {
+            "Accept": "*/*",
+            "User-Agent": USER_AGENT,
+            # A coded body has no offsets in the file, so a range asks for the file as it is; unless
+            # the coded body is the file.
+            "Accept-Encoding": "gzip"
+            if keeps_gzip or (wanted.gzip and not wanted.range)
+            else "identity",
+        }
+        if wanted.range:
+            fields["Range"] = str(wanted.range)
+            if wanted.if_range:
+                fields["If-Range"] = wanted.if_range
+        if wanted.if_none_match:
+            fields["If-None-Match"] = wanted.if_none_match
+        if credential:
+            fields[credential.header] = credential.value
+        return fields
 
 
 def _is_as_asked(asked: Asked, held: Any) -> bool:
@@ -134,25 +212,6 @@ def _is_as_asked(asked: Asked, held: Any) -> bool:
     return bool(
         held.range.first == asked.first and (asked.last is None or held.range.last <= asked.last)
     )
-
-
-def _request_fields(wanted: Wanted, credential: Credential | None) -> dict[str, str]:
-    """The request's header fields, from scratch: nothing that the client sent is among them."""
-    fields = {
-        "Accept": "*/*",
-        "User-Agent": USER_AGENT,
-        # A coded body has no offsets in the file, so a range asks for the file as it is.
-        "Accept-Encoding": "gzip" if wanted.gzip and not wanted.range else "identity",
-    }
-    if wanted.range:
-        fields["Range"] = str(wanted.range)
-        if wanted.if_range:
-            fields["If-Range"] = wanted.if_range
-    if wanted.if_none_match:
-        fields["If-None-Match"] = wanted.if_none_match
-    if credential:
-        fields[credential.header] = credential.value
-    return fields
 
 
 def with_query(url: str, query: str) -> str:
@@ -174,17 +233,17 @@ def _quoted(text: str) -> str:
     return quote(text, safe="-_.~")
 
 
-def _same_origin(url: str, location: str) -> str:
-    here, there = urlsplit(url), urljoin(url, location)
+def same_origin(url: str, location: str) -> str:
+    here = urlsplit(url)
     try:
-        target = urlsplit(there)
+        target = urlsplit(urljoin(url, location))
         same = (target.scheme, target.hostname, _port(target)) == (
             here.scheme,
             here.hostname,
             _port(here),
         )
     except ValueError:
-        same = False
+        raise errors.RedirectError from None
     if not location or not same or "\\" in location or "@" in target.netloc:
         raise errors.RedirectError
     return urlunsplit((*target[:4], ""))
@@ -194,25 +253,34 @@ def _port(parts: Any) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def retry_after(header: str | None) -> int:
-    """Seconds to wait (RFC 9110 section 10.2.3), from 1 to an hour; 5 where it is not said."""
+def retry_after(header: str | None) -> int | None:
+    """Seconds to wait (RFC 9110 section 10.2.3), from 1 to an hour; None where it is not said."""
     text = (header or "").strip()
-    seconds = 5.0
     if re.fullmatch(r"[0-9]{1,9}", text):
         seconds = float(text)
-    elif text:
-        with contextlib.suppress(ValueError):
+    else:
+        try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return None
     return int(min(max(seconds, 1), LONGEST_WAIT))
 
 
-async def _error_body(answer: Incoming) -> Any:
-    """The first bytes of an error as JSON, None if they are none. Read to name the cause only."""
+async def error_text(answer: Answer) -> bytes:
+    """The first bytes of an error, as far as they come soon. Read to name the cause only."""
     held = b""
     try:
         async with asyncio.timeout(ERROR_SECONDS):
             while len(held) < ERROR_BYTES and (chunk := await answer.body.read()):
                 held += chunk
-        return json.loads(held)
-    except (TimeoutError, errors.BodyError, ValueError, RecursionError):
+    except (TimeoutError, errors.BodyError):
+        pass
+    return held
+
+
+async def error_json(answer: Answer) -> Any:
+    """The same as JSON, None if it is none."""
+    try:
+        return json.loads(await error_text(answer))
+    except (ValueError, RecursionError):
         return None

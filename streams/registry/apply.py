@@ -210,6 +210,7 @@ def _apply_endpoint(spec: EndpointSpec) -> Change:
         }
     ) | {
         "auth": spec.effective_auth,
+        "keep_gzip": spec.keep_gzip,
         "secret": _secret(spec),
         "everyone": spec.groups == "*",
         "segments": spec.segments and spec.segments.model_dump(),

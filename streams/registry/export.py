@@ -83,6 +83,7 @@ def described(endpoint: Endpoint) -> dict[str, Any]:
             "pages": endpoint.pages,
             "params": endpoint.params,
             "follows": endpoint.follows,
+            "keep_gzip": endpoint.keep_gzip or None,
             "limits": endpoint.limits,
         }
     )  # fmt: skip

@@ -8,21 +8,12 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from portal.units import parse_size
 from streams.models.secrets import validate_header_name
 from streams.net.addresses import AddressPolicy
 from streams.net.errors import AddressForbiddenError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SIZES = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
 
 
 def expected(text: str) -> PydanticCustomError:
@@ -47,12 +38,11 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds}s"
 
 
-def parse_size(value: Any) -> int:
-    """`5MiB`, `200MB` or a number of bytes."""
-    match = re.fullmatch(r"([1-9][0-9]{0,14}) ?([KMG]i?B|B)?", str(value).strip(), re.IGNORECASE)
-    if not match or isinstance(value, bool):
-        raise expected("a size such as 5MiB")
-    return int(match[1]) * _SIZES[(match[2] or "").upper()]
+def _size(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except ValueError as exc:
+        raise expected(str(exc)) from None
 
 
 def _header(value: Any) -> Any:
@@ -82,7 +72,7 @@ def _everywhere() -> Any:
 _EVERYWHERE = _everywhere()
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+Size = Annotated[int, BeforeValidator(_size)]
 Header = Annotated[str, BeforeValidator(_header)]
 Url = Annotated[str, BeforeValidator(_url)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -179,6 +169,16 @@ class PagesSpec(Part):
     next: Annotated[str, Field(min_length=1)]
     format: Literal["ndjson", "json", "csv"]
     param: Annotated[str, Field(min_length=1)] | None = None
+    start: Annotated[int, Field(ge=0)] | None = None
+    columns: list[Annotated[str, Field(min_length=1)]] | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.start is not None and self.param is None:
+            raise expected("param beside start")
+        if self.columns is not None and self.format != "csv":
+            raise expected("columns only with format: csv")
+        return self
 
 
 class LimitsSpec(Part):
@@ -215,7 +215,7 @@ _KEYS: dict[str, tuple[set[str], set[str]]] = {
     "gateway": ({"url"}, {"secret", "region", "role_arn", "segments"}),
     "http": ({"url"}, {"secret", "segments"}),
     "pages": ({"url", "pages"}, {"secret"}),
-    "lambda": ({"function", "region"}, {"role_arn", "follows", "segments"}),
+    "lambda": ({"function", "region"}, {"secret", "role_arn", "follows", "segments"}),
     "s3": ({"bucket", "key", "region"}, {"role_arn", "segments"}),
 }
 _OWN = {
@@ -262,6 +262,7 @@ class EndpointSpec(Part):
     pages: PagesSpec | None = None
     params: list[ParamSpec] = []
     follows: Literal["s3"] | None = None
+    keep_gzip: bool = False
     limits: LimitsSpec | None = None
 
     @property
@@ -279,10 +280,16 @@ class EndpointSpec(Part):
         if self.effective_auth not in _AUTHS[self.kind]:
             choice = " or ".join(sorted(_AUTHS[self.kind]))
             raise expected(f"auth: {choice} for kind {self.kind}")
-        if (self.effective_auth == "secret-header") != (self.secret is not None):
-            raise expected("secret exactly where auth is secret-header")
+        if self.effective_auth == "secret-header" and self.secret is None:
+            raise expected("secret beside auth: secret-header")
+        if self.effective_auth == "none" and self.secret is not None:
+            raise expected("auth: secret-header beside secret")
         if self.effective_auth == "sigv4" and self.region is None:
             raise expected("region beside auth: sigv4")
+        if self.follows and self.region is None:
+            raise expected("region beside follows: s3")
+        if self.keep_gzip and self.kind == "pages":
+            raise expected("no keep_gzip for kind pages")
         if self.delivery == "redirect" and self.kind != "s3":
             raise expected("delivery: redirect only for kind s3")
         return self

@@ -1,5 +1,6 @@
 """`GET` and `HEAD` of an export's bytes."""
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
@@ -12,17 +13,22 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import render
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.views.decorators.csrf import csrf_exempt
 
 from streams.access.identity import AnonymousError, UnauthorizedError, identify
 from streams.delivery import downloads
 from streams.delivery.conditions import Asked
 from streams.delivery.database import in_database_thread
+from streams.delivery.limits import LimitError
 from streams.delivery.relay import Relay
 from streams.net import errors
 from streams.net.pace import Socket
-from streams.origins import UnsupportedKindError
 
+# Seconds, where the source is too busy and does not say for how long.
+UNTOLD_WAIT = 5
 # Whatever the bytes are, a browser neither renders nor runs them here, and keeps no copy.
 SAFETY = {
     "X-Content-Type-Options": "nosniff",
@@ -61,19 +67,12 @@ async def download(request: HttpRequest, slug: str) -> HttpResponseBase:
         return _unauthorized("Sign in, or send an API token: Authorization: Bearer <token>.")
     except downloads.NotVisibleError:
         return _refusal(request, 404, "not_found", "There is no such export.", "Check the link.")
+    except LimitError as exc:
+        return _limited(request, exc)
     try:
-        started = await downloads.start(permitted, asked, _client_socket(request))
+        started = await downloads.start(permitted, _client_socket(request))
     except errors.OriginError as exc:
         return _origin_error(request, exc, str(permitted.record.pk))
-    except UnsupportedKindError:
-        return _refusal(
-            request,
-            501,
-            "kind_not_supported",
-            "This release cannot deliver this kind of export yet.",
-            "Operators: see the list of kinds in the documentation.",
-            str(permitted.record.pk),
-        )
     return _response(started)
 
 
@@ -103,10 +102,16 @@ def _response(started: downloads.Started) -> HttpResponseBase:
     fields = started.answer.headers | SAFETY | {"X-Download-Id": str(started.record.pk)}
     if started.relay is not None:
         return RelayResponse(started.relay, status=started.answer.status, headers=fields)
-    response = HttpResponse(status=started.answer.status, headers=fields)
+    # Django would give any other response a length of 0, which is not that of the file.
+    response = StreamingHttpResponse(_nothing(), status=started.answer.status, headers=fields)
     if "Content-Type" not in started.answer.headers:
         del response["Content-Type"]
     return response
+
+
+async def _nothing(pieces: Sequence[bytes] = ()) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _is_browser(request: HttpRequest) -> bool:
@@ -127,9 +132,19 @@ def _origin_error(
 ) -> HttpResponseBase:
     response = _refusal(request, exc.status, exc.code, str(exc), exc.hint, download_id)
     if isinstance(exc, errors.BusyError):
-        response["Retry-After"] = str(exc.retry_after)
+        response["Retry-After"] = str(exc.retry_after or UNTOLD_WAIT)
     if isinstance(exc, errors.RangeError):
         response["Content-Range"] = f"bytes */{'*' if exc.size is None else exc.size}"
+    return response
+
+
+def _limited(request: HttpRequest, exc: LimitError) -> HttpResponse:
+    at = date_format(localtime(exc.retry_at), "DATETIME_FORMAT")
+    hint = gettext("Try again in %(seconds)d seconds.") % {"seconds": exc.retry_after}
+    if exc.retry_after > 120:
+        hint = gettext("Try again after %(time)s.") % {"time": at}
+    response = _refusal(request, 429, exc.code, str(exc), hint)
+    response["Retry-After"] = str(exc.retry_after)
     return response
 
 

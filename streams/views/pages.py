@@ -81,7 +81,7 @@ def _address(request: HttpRequest, endpoint: Endpoint) -> str:
 def _command(endpoint: Endpoint, url: str) -> str:
     """For a shell. It can be repeated: it goes on where it stopped, and keeps no error page."""
     # Not `--remote-header-name`: before release 8.7, curl refuses it beside `--continue-at`.
-    name = filename_of(endpoint, timezone.now(), "")
+    name = filename_of(endpoint, timezone.now())
     return (
         f"curl --fail --continue-at - --output {shlex.quote(name)} \\\n"
         f'  --header "Authorization: Bearer $TOKEN" \\\n'
@@ -110,6 +110,8 @@ def _shown(row: Download) -> dict[str, Any]:
         "filename": row.filename,
         "resumable": row.resumable,
         "proof": row.get_proof_display(),
+        "sha256": row.sha256,
+        "resumes": row.resumes,
         "started_at": row.started_at,
         "first_byte_at": row.first_byte_at,
         "finished_at": row.finished_at,

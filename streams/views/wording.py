@@ -13,6 +13,7 @@ class Wording(NamedTuple):
 
 RESUME = _("Resume it in your browser's list of downloads, or with the command below.")
 AGAIN = _("Start it again. If it fails again, tell your contact the download id.")
+NEWER = _("Throw your copy away and start again: you will get the new version whole.")
 OPERATOR = _("Tell your contact the download id; only they can mend this.")
 
 _WORDS = {
@@ -36,6 +37,21 @@ _WORDS = {
     "function_url_buffered": Wording(_("The source is not set up to stream."), OPERATOR),
     "function_url_unknown": Wording(_("The source is no longer there."), OPERATOR),
     "function_url_permission": Wording(_("The source is not open to this portal."), OPERATOR),
+    "aws_denied": Wording(_("AWS refused this portal."), OPERATOR),
+    "aws_credentials": Wording(_("This portal has no access to AWS."), OPERATOR),
+    "gateway_refused": Wording(_("The gateway in front of the source refused."), OPERATOR),
+    "gateway_limit": Wording(_("The file is too large for the gateway on its way."), OPERATOR),
+    "function_failed": Wording(_("The source failed before it sent a byte."), AGAIN),
+    "follow_failed": Wording(_("The source did not say where the file is."), OPERATOR),
+    "page_invalid": Wording(_("A page of the source is not as it should be."), OPERATOR),
+    "page_failed": Wording(_("One of the source's pages could not be had."), AGAIN),
+    "origin_replaced": Wording(_("The file was replaced at the source."), NEWER),
+    "changed": Wording(_("The file was replaced at the source while it was sent."), NEWER),
+    "corrupt": Wording(
+        _("What arrived is not what the source keeps: its checksum differs."),
+        _("Throw your copy away and start again. If it stays, tell your contact the download id."),
+    ),
+    "portal_error": Wording(_("The portal itself failed."), AGAIN),
     "range_not_satisfiable": Wording(
         _("There is nothing left to fetch: the file has no such bytes."),
         _("If you were resuming, your copy may be whole already, or of another version."),

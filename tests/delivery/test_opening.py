@@ -8,9 +8,7 @@ import pytest
 
 from streams.delivery.opening import opened_source
 from streams.net import errors
-from streams.net.client import Body
-from streams.origins import Credential, Opened, Wanted
-from streams.wire.headers import Framing
+from streams.origins import Body, Credential, Opened, Wanted
 from streams.wire.ranges import Asked, ByteRange
 
 CURRENT = Credential("x-secret-header", "current-value")
@@ -22,7 +20,6 @@ class Pieces:
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = list(pieces)
-        self.framing = Framing(None, chunked=True)
         self.aborted = False
 
     async def read(self) -> bytes:
@@ -49,6 +46,9 @@ class Scripted:
 
     answers: list[Opened | errors.OriginError]
     asked: list[tuple[Wanted, Credential | None]] = field(default_factory=list)
+
+    async def checksum(self, opened: Opened) -> None:
+        return None
 
     async def open(self, wanted: Wanted, credential: Credential | None) -> Opened:
         self.asked.append((wanted, credential))

@@ -22,6 +22,8 @@ from tests.functional.origin import Case, Origin, Script
 
 ROOT = Path(__file__).resolve().parents[2]
 CURRENT = "current-" + "c" * 32
+# Exports of the same origin, in one stream and in segments.
+EITHER_WAY = ["plain", pytest.param("parts", marks=pytest.mark.slow)]
 PREVIOUS = "previous-" + "p" * 32
 
 
@@ -39,9 +41,15 @@ class Portal:
     def ask(
         self, case: Case, *fields: str, slug: str = "plain", query: str = "", **options: Any
     ) -> Exchange:
-        target = f"/exports/{slug}/download?case={case.name}{query}"
+        return self.fetch(slug, *fields, query=f"?case={case.name}{query}", **options)
+
+    def fetch(self, slug: str, *fields: str, query: str = "", **options: Any) -> Exchange:
         return Exchange(
-            self.port, target, f"Authorization: Bearer {self.token}", *fields, **options
+            self.port,
+            f"/exports/{slug}/download{query}",
+            f"Authorization: Bearer {self.token}",
+            *fields,
+            **options,
         )
 
     def get(self, script: Script, *fields: str, **options: Any) -> Answer:
@@ -137,12 +145,20 @@ endpoints:
     secret: guard
     groups: "*"
   - {{slug: nobody, title: Nobody, kind: http, url: "{url}", groups: []}}
-  - {{slug: later, title: Later, kind: s3, bucket: exports, key: a, region: eu-central-1, groups: "*"}}
+  - {{slug: parts, title: In parts, kind: http, url: "{url}", segments: {{size: 64KiB, parallel: 4}}, groups: "*"}}
+  - {{slug: kept, title: Kept gzipped, kind: http, url: "{url}", filename: kept.csv, keep_gzip: true, groups: "*"}}
 """  # noqa: E501
 
 
 @contextlib.contextmanager
-def running(folder: Path, origin: Origin, **settings: str) -> Iterator[Portal]:
+def running(
+    folder: Path,
+    origin: Origin,
+    *,
+    registry_text: str | None = None,
+    workers: int = 1,
+    **settings: str,
+) -> Iterator[Portal]:
     """A portal of its own, with short patience."""
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("SPILLWAY_", "DJANGO_"))},
@@ -158,13 +174,16 @@ def running(folder: Path, origin: Origin, **settings: str) -> Iterator[Portal]:
         **settings,
     }
     registry = folder / "registry.yaml"
-    registry.write_text(REGISTRY.format(url=origin.url))
+    registry.write_text(registry_text or REGISTRY.format(url=origin.url))
     token = _python(
         {**environment, "PASSWORD": "tests-only"}, "-c", PREPARE, str(registry), PREVIOUS, CURRENT
     ).strip()
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--bind", "127.0.0.1:0"],
+            [
+                *(sys.executable, "manage.py", "serve"),
+                *("--bind", "127.0.0.1:0", "--workers", str(workers)),
+            ],
             cwd=ROOT,
             env=environment,
             stdout=log,

@@ -81,6 +81,8 @@ class Origin:
 
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
+        # Requests that name no case.
+        self.stray = Case("", _not_found)
         self._numbers = itertools.count()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
@@ -111,7 +113,7 @@ class Origin:
         with sock, contextlib.suppress(OSError):
             for request in _requests(sock):
                 names = parse_qs(urlsplit(request.target).query).get("case", [""])
-                case = self._cases[names[0]]
+                case = self._cases.get(names[0]) or self.stray
                 connection = Connection(sock)
                 case.requests.append(request)
                 case.connections.append(connection)
@@ -123,6 +125,10 @@ class Origin:
                     return
                 if sock.fileno() < 0:
                     return
+
+
+def _not_found(_: Request, connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
 
 def _requests(sock: socket.socket) -> Iterator[Request]:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.functional.conftest import Portal
+from tests.functional.conftest import EITHER_WAY, Portal
 from tests.functional.origin import Connection, Request, Script, chunks, head, length, replying
 
 CHUNKED = head("Transfer-Encoding: chunked")
@@ -102,9 +102,10 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize("slug", EITHER_WAY)
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_cannot_be_completed_is_cut(portal: Portal, name: str) -> None:
-    answer = portal.get(BROKEN[name])
+def test_what_cannot_be_completed_is_cut(portal: Portal, name: str, slug: str) -> None:
+    answer = portal.get(BROKEN[name], slug=slug)
 
     assert answer.status == 200
     assert answer.end in {"cut", "reset"}

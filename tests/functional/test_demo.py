@@ -99,6 +99,20 @@ def fetch(demo: Demo) -> tuple[int, bytes]:
     return got, digest.digest()
 
 
+def slugs() -> list[str]:
+    """Every export of the demo."""
+    text = (ROOT / "sandbox" / "demo.yaml").read_text()
+    return re.findall(r"slug: ([a-z0-9-]+)", text)
+
+
+def begins(demo: Demo, slug: str) -> int:
+    """The status of the answer to a request for the first bytes."""
+    path, token = f"/exports/{slug}/download", f"Authorization: Bearer {demo.token}"
+    answer = Exchange(demo.port, path, token, "Range: bytes=0-999").read()
+    assert len(answer.body) == 1000, answer.body[:500]
+    return answer.status
+
+
 def orders() -> bytes:
     from sandbox.demo import _orders
 
@@ -132,10 +146,18 @@ def test_a_newcomer_gets_200_mb_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert first.process.returncode == 0
     assert first.children() == []
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_second_start_keeps_the_data_and_every_export_is_to_be_had(tmp_path: Path) -> None:
+    with demo(tmp_path) as first:
+        pass
     with demo(tmp_path) as second:
         second.token = first.token
-        assert fetch(second) == (got, digest)
-        assert until(lambda: kept(tmp_path) == [("orders", "complete")] * 2)
+        assert {slug: begins(second, slug) for slug in slugs()} == dict.fromkeys(slugs(), 206)
+        assert until(lambda: len(kept(tmp_path)) == len(slugs()))
+        assert fetch(second) == (200_000_000, orders())
+        assert until(lambda: kept(tmp_path).count(("orders", "complete")) == 2)
     assert second.children() == []
 
 

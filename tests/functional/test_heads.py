@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.functional.client import Answer
-from tests.functional.conftest import CURRENT, PREVIOUS, Portal
+from tests.functional.conftest import CURRENT, EITHER_WAY, PREVIOUS, Portal
 from tests.functional.origin import Connection, Request, Script, chunks, head, length, replying
 
 
@@ -104,11 +104,12 @@ CASES: dict[str, tuple[Script, int, str]] = {
 }
 
 
+@pytest.mark.parametrize("slug", EITHER_WAY)
 @pytest.mark.parametrize("name", CASES)
-def test_an_error_before_the_first_byte_is_told(portal: Portal, name: str) -> None:
+def test_an_error_before_the_first_byte_is_told(portal: Portal, name: str, slug: str) -> None:
     script, status, code = CASES[name]
 
-    answer = portal.get(script)
+    answer = portal.get(script, slug=slug)
 
     assert (answer.status, error_of(answer)["code"]) == (status, code)
     record = portal.record(answer)

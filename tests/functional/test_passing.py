@@ -160,10 +160,3 @@ def test_neither_log_nor_answer_holds_a_secret(portal: Portal) -> None:
     assert "download_ended" in said
     for secret in (CURRENT, PREVIOUS, portal.token, "query-canary"):
         assert secret not in said
-
-
-def test_a_kind_that_is_to_come_says_so(portal: Portal) -> None:
-    answer = portal.get(replying(b""), slug="later")
-
-    assert answer.status == 501
-    assert portal.record(answer)["state"] == "failed"

@@ -48,7 +48,7 @@ def test_a_client_cannot_override_what_the_operator_set() -> None:
 )
 def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
     with pytest.raises(errors.RedirectError):
-        http._same_origin("https://example.com/a", location)
+        http.same_origin("https://example.com/a", location)
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,22 @@ def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
     ],
 )
 def test_a_redirect_within_the_origin_is_followed(location: str, target: str) -> None:
-    assert http._same_origin("https://example.com/a", location) == target
+    assert http.same_origin("https://example.com/a", location) == target
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        (None, 5),
-        ("", 5),
+        (None, None),
+        ("", None),
         ("7", 7),
         ("0", 1),
         ("999999", 3600),
-        ("-3", 5),
-        ("soon", 5),
+        ("-3", None),
+        ("soon", None),
         ("Mon, 01 Jan 2001 00:00:00 GMT", 1),
         ("Fri, 01 Jan 2100 00:00:00 GMT", 3600),
     ],
 )
-def test_how_long_to_wait_is_bounded(header: str | None, seconds: int) -> None:
+def test_how_long_to_wait_is_bounded(header: str | None, seconds: int | None) -> None:
     assert http.retry_after(header) == seconds

@@ -99,8 +99,9 @@ def midway(event: Event, response: Response) -> str:
         prelude(headers={k: v for k, v in query.items() if k == "Content-Length"}) + NULS
     )
     response.write(b"half a body")
+    # Long enough for it to be on its way alone.
+    time.sleep(0.3)
     if query["how"] == "die":
-        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
     if query["how"] == "hang":
         time.sleep(600)
@@ -165,6 +166,12 @@ def s3(event: Event, response: Response) -> None:
     response.write(prelude(headers={"Content-Type": "application/octet-stream"}) + NULS)
     while piece := body.read(1 << 18):
         response.write(piece)
+
+
+def place(event: Event, response: Response) -> None:
+    """Where an object is, instead of the object."""
+    response.write(prelude(headers={"Content-Type": "application/json"}) + NULS)
+    response.write(os.environ["PLACE"].encode())
 
 
 def call(
