@@ -143,8 +143,6 @@ def test_a_user_a_group_and_a_token(manage: Shell) -> None:
     ],
 )
 def test_a_wrong_word_is_named(manage: Shell, words: list[str], named: str) -> None:
-    manage("create_user", "ann")
-
     done = manage(*words)
 
     assert done.returncode != 0

@@ -73,12 +73,11 @@ def workers_of(portal: Portal) -> set[int]:
 
 def connected_to(portal: Portal, case: Case) -> int:
     """The worker that has the connection of the latest request of `case`."""
-    port = case.connections[-1].sock.getpeername()[1]
-    inode = next(
-        row.split()[9]
-        for row in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if int(row.split()[1].split(":")[1], 16) == port
-    )
+    sock = case.connections[-1].sock
+    ends = [f"{address[1]:04X}" for address in (sock.getpeername(), sock.getsockname())]
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    # Other connections may have one of the two ports.
+    inode = next(row[9] for row in rows if [end[-4:] for end in row[1:3]] == ends)
     for pid in workers_of(portal):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             try:
