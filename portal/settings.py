@@ -141,6 +141,11 @@ USER_CONCURRENT = ENV.user_concurrent
 USER_BYTES_PER_SECOND = ENV.user_bytes_per_second
 USER_DAILY_BYTES = ENV.user_daily_bytes
 SEGMENT_MEMORY = ENV.segment_memory
+ROTATION_SETTLE = ENV.rotation_settle
+ROTATION_PROPAGATION = ENV.rotation_propagation
+ROTATION_DRAIN = ENV.rotation_drain
+ROTATION_LEASE = ENV.rotation_lease
+ROTATION_HOLD = ENV.rotation_hold
 CONTACT = ENV.contact
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.

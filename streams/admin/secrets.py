@@ -6,11 +6,13 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import action
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from streams.admin.rotations import rotate
 from streams.models import Gateway, Secret, SecretFunction, SecretVersion
 from streams.models.secrets import validate_value
 
@@ -69,6 +71,11 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
     search_fields = ("name", "header")
     inlines = (FunctionInline, GatewayInline, VersionInline)
     fields = ("name", "header", "new_value", "rotate_every", "window", "jitter", "store")
+    actions_detail = ("rotation",)
+
+    @action(description=_("Rotate …"), url_path="rotate", permissions=["change"])  # type: ignore[untyped-decorator]
+    def rotation(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return rotate(request, object_id, self.admin_site.each_context(request))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         versions = SecretVersion.objects.filter(state="current").defer("value")

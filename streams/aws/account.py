@@ -24,6 +24,8 @@ FRESH = 60.0
 _CONFIG = Config(
     connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2}, signature_version="s3v4"
 )
+# One attempt: who changes something must know of each call, and decides itself on another one.
+_CONTROL = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1})
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Account:
     """What this process may do in AWS, as itself and in the roles that it assumes."""
 
     _sessions: dict[str, Any] = field(default_factory=dict)
-    _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    _clients: dict[tuple[str, str, str, bool], Any] = field(default_factory=dict)
     _held: dict[str, _Held] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -51,10 +53,14 @@ class Account:
 
     async def endpoint(self, service: str, *, region: str, role_arn: str = "") -> str:
         """The address of a service, as `AWS_ENDPOINT_URL_*`, a profile or the region has it."""
-        client: Any = self._clients.get((service, region, role_arn))
+        client: Any = self._clients.get((service, region, role_arn, False))
         if client is None:
             client = await asyncio.to_thread(self._client, service, region, role_arn)
         return str(client.meta.endpoint_url)
+
+    def controller(self, service: str, *, region: str, role_arn: str = "") -> Any:
+        """A client that changes things; it blocks. Raises `AwsCredentialsError`."""
+        return self._client(service, region, role_arn, _CONTROL)
 
     def _frozen(self, region: str, role_arn: str) -> Keys:
         def read() -> Keys:
@@ -67,13 +73,13 @@ class Account:
         keys: Keys = self._explained(read)
         return keys
 
-    def _client(self, service: str, region: str, role_arn: str) -> Any:
+    def _client(self, service: str, region: str, role_arn: str, config: Config = _CONFIG) -> Any:
         with self._lock:
-            key = (service, region, role_arn)
+            key = (service, region, role_arn, config is _CONTROL)
             if key not in self._clients:
                 session = self._session(region, role_arn)
                 self._clients[key] = self._explained(
-                    partial(session.create_client, service, region_name=region, config=_CONFIG)
+                    partial(session.create_client, service, region_name=region, config=config)
                 )
             return self._clients[key]
 

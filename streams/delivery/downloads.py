@@ -19,7 +19,15 @@ from streams.delivery.proving import ProvingSource
 from streams.delivery.relay import Relay
 from streams.delivery.remembered import Remembered
 from streams.delivery.segments import Plan, SegmentedSource
-from streams.models import Delivery, Download, Endpoint, State
+from streams.models import (
+    Accepts,
+    Delivery,
+    Download,
+    Endpoint,
+    Rotation,
+    Secret,
+    State,
+)
 from streams.net.errors import OriginError
 from streams.net.pace import Socket
 from streams.origins import Credential, Opened, Origin, Reread, S3Origin, Target
@@ -90,7 +98,14 @@ def _credentials(endpoint: Endpoint) -> Sequence[Credential]:
     secret = endpoint.secret
     if secret is None:
         return ()
-    return [Credential(secret.header, version.value) for version in secret.versions.live()]
+    hold = _hold(secret)
+    return [Credential(secret.header, version.value, hold) for version in secret.versions.live()]
+
+
+def _hold(secret: Secret) -> float:
+    """Seconds for which a refusal is held: while a function changes over that knows one value."""
+    rotating = Rotation.objects.filter(secret=secret, secret__function__accepts=Accepts.ONE).open()
+    return settings.ROTATION_HOLD if rotating.exists() else 0.0
 
 
 async def start(permitted: Permitted, client: Socket | None) -> Started:

@@ -110,7 +110,11 @@ class Fetch:
 
     async def _opened(self, wanted: Wanted) -> tuple[Source, bytes]:
         return await opened_source(
-            self.origin, wanted, self.credentials, first_byte_timeout=self.timeout
+            self.origin,
+            wanted,
+            self.credentials,
+            first_byte_timeout=self.timeout,
+            reread=self.reread,
         )
 
     async def _reopen(self, wanted: Wanted) -> tuple[Source, bytes]:
@@ -121,6 +125,7 @@ class Fetch:
             await self.reread(),
             first_byte_timeout=self.timeout,
             or_whole=False,
+            reread=self.reread,
         )
 
 

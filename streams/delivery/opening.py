@@ -6,12 +6,13 @@ reason is good for one repetition, whatever else happens.
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from streams.delivery.source import Source
 from streams.net import errors
-from streams.origins import Credential, Opened, Origin, Wanted
+from streams.origins import Credential, Opened, Origin, Reread, Wanted
 
 # A wait that a user does not mind; a longer one is theirs to decide on.
 PATIENCE = 2.0
@@ -26,15 +27,17 @@ async def opened_source(
     *,
     first_byte_timeout: float,
     or_whole: bool = True,
+    reread: Reread | None = None,
 ) -> tuple[Source, bytes]:
     """An origin that has begun to send, and its first bytes (empty for an empty file).
 
     `credentials` are the values that the function may accept now, the likeliest first; empty for an
     origin that takes none. `first_byte_timeout` is in seconds. With `or_whole`, a range that came
-    of another version than `wanted.if_range` is dropped, and everything asked for. Raises
-    `OriginError`.
+    of another version than `wanted.if_range` is dropped, and everything asked for. A refusal that
+    may be a rotation's doing is held for as long as its credential says, and `reread` asks which
+    values there are by then. Raises `OriginError`.
     """
-    attempts = _Attempts(wanted, credentials, or_whole=or_whole)
+    attempts = _Attempts(wanted, credentials, or_whole=or_whole, reread=reread)
     while True:
         try:
             opened = await origin.open(attempts.wanted, attempts.credential)
@@ -75,14 +78,26 @@ class _Attempts:
     """What the next attempt sends, and which reasons for one are used up."""
 
     def __init__(
-        self, wanted: Wanted, credentials: Sequence[Credential], *, or_whole: bool
+        self,
+        wanted: Wanted,
+        credentials: Sequence[Credential],
+        *,
+        or_whole: bool,
+        reread: Reread | None,
     ) -> None:
         self.wanted = wanted
         self._or_whole = or_whole
-        self._credentials = list(credentials)
-        self.credential = self._credentials.pop(0) if self._credentials else None
+        self._reread = reread
+        self.credential: Credential | None = None
+        self._take(credentials)
+        hold = max((credential.hold for credential in credentials), default=0.0)
+        self._held_until = time.monotonic() + hold
         self._may_repeat = True
         self._may_wait = True
+
+    def _take(self, credentials: Sequence[Credential]) -> None:
+        """The likeliest value comes first, and one more."""
+        self.credential, self._other = (*credentials, None, None)[:2]
 
     def drops_range(self, opened: Opened) -> bool:
         """Whether a part came of another version than `If-Range` named.
@@ -104,11 +119,15 @@ class _Attempts:
         if isinstance(exc, errors.ReplacedError) and self._or_whole and self.wanted.range:
             self.wanted = replace(self.wanted, range=None, if_range=None)
             return
-        if isinstance(exc, errors.ForbiddenError) and self._credentials:
+        if isinstance(exc, errors.ForbiddenError) and self._other is not None:
             # A rotation is under way: the function may not know the newest value yet, or no longer
             # know the one before.
-            self.credential = self._credentials.pop(0)
-            self._credentials.clear()
+            self.credential, self._other = self._other, None
+        elif isinstance(exc, errors.ForbiddenError) and time.monotonic() < self._held_until:
+            # The function knows one value at a time, and is between the two.
+            await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
+            if self._reread is not None:
+                self._take(await self._reread())
         elif isinstance(exc, errors.BusyError) and self._may_wait and _is_soon(exc.retry_after):
             self._may_wait = False
             await asyncio.sleep(exc.retry_after or UNTOLD)

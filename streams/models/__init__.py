@@ -3,20 +3,26 @@
 from streams.models.access import ApiToken, Grant, User
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
 from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
 
 __all__ = [
     "Accepts",
     "ApiToken",
     "Auth",
+    "CallBucket",
     "Delivery",
     "Download",
     "Endpoint",
     "Gateway",
     "Grant",
     "Kind",
+    "Mode",
     "PartDigests",
     "Proof",
+    "Rotation",
+    "RotationEvent",
+    "RotationState",
     "Secret",
     "SecretFunction",
     "SecretVersion",

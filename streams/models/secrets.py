@@ -81,12 +81,21 @@ class Secret(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_rotating(self) -> bool:
+        """Whether its values, function and gateways are in the hands of a rotation."""
+        return self.rotations.filter(finished_at__isnull=True).exists()
+
     def set_value(self, value: str) -> "SecretVersion":
         """Makes `value` the current version; the one before it stays as the previous one.
 
-        Call it within a transaction. Raises `ValidationError` for a value that cannot be sent.
+        Call it within a transaction. Raises `ValidationError` for a value that cannot be sent, and
+        while a rotation is under way.
         """
         validate_value(value)
+        # A rotation that begins at the same time waits for us, or we for it.
+        Secret.objects.select_for_update().get(pk=self.pk)
+        if self.is_rotating():
+            raise ValidationError(_("A rotation of this secret is under way. Finish it first."))
         newest = self.versions.order_by("-number").first()
         self.versions.filter(state=SecretVersion.State.PREVIOUS).update(
             state=SecretVersion.State.RETIRED

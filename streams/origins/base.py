@@ -96,6 +96,8 @@ class Credential:
 
     header: str
     value: str = field(repr=False)
+    # Seconds for which its refusal may be a rotation's doing, and is worth holding.
+    hold: float = 0.0
 
 
 # The values that the function may accept now, the current one first.

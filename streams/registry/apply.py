@@ -87,6 +87,8 @@ def _prune(spec: RegistrySpec) -> Iterator[Change]:
         yield Change("removed", "endpoint", endpoint.slug)
     names = {secret.name for secret in spec.secrets}
     for secret in Secret.objects.exclude(name__in=names):
+        if secret.is_rotating():
+            raise RegistryError([f"a rotation of {secret.name} is under way"])
         secret.delete()
         yield Change("removed", "secret", secret.name)
 
@@ -107,6 +109,8 @@ def _apply_secret(spec: SecretSpec) -> Change:
         changed.append("gateways")
     if _apply_value(secret, spec) and not created:
         changed.append("value")
+    if set(changed) & {"header", "store", "function", "gateways"} and secret.is_rotating():
+        raise RegistryError([f"a rotation of {spec.name} is under way: {', '.join(changed)}"])
     return _change("secret", spec.name, created=created, fields=changed)
 
 

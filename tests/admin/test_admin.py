@@ -20,10 +20,13 @@ from streams.models import (
     Endpoint,
     Gateway,
     Grant,
+    Rotation,
+    RotationEvent,
     Secret,
     SecretFunction,
     User,
 )
+from streams.rotation import starting
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +54,9 @@ def world() -> None:
         secret=secret,
     )
     Grant.objects.create(endpoint=endpoint, group=analysts)
+    rotation = starting.start(secret, by="ann")
+    RotationEvent.objects.create(rotation=rotation, step="preflight", text="All is well.")
+    Rotation.objects.update(state="completed", finished_at=timezone.now())
     tokens.issue(ann, name="cron")
     Download.objects.create(
         endpoint=endpoint, slug="orders", user=ann, username="ann", state="complete", sent=5,
@@ -67,6 +73,7 @@ def operator(client: Client) -> Client:
 def pages() -> Iterator[str]:
     """Every address of the admin that a GET may reach."""
     yield reverse("admin:index")
+    yield f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/"
     for model, made in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         yield reverse(f"{name}_changelist")
@@ -120,7 +127,7 @@ def test_the_admin_is_for_operators(client: Client, who: str) -> None:
         assert answer.status_code in ({200} if index_of_nothing else {302, 403}), path
 
 
-@pytest.mark.parametrize("model", [Download, ApiToken])
+@pytest.mark.parametrize("model", [Download, ApiToken, Rotation])
 def test_records_are_neither_added_nor_deleted(operator: Client, model: Any) -> None:
     name = f"admin:streams_{model._meta.model_name}"
     row = model.objects.get()
@@ -275,3 +282,52 @@ def test_the_list_of_secrets_costs_the_same_for_many(
 
     with django_assert_max_num_queries(8):
         operator.get(reverse("admin:streams_secret_changelist"))
+
+
+def rotate(operator: Client, **fields: str) -> Any:
+    return operator.post(f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/", fields)
+
+
+def test_a_rotation_is_begun_resumed_and_rolled_back(operator: Client) -> None:
+    rotate(operator, what="start")
+    rotation = Rotation.objects.get(state="running")
+    assert (rotation.mode, rotation.requested_by) == ("overlap", "op")
+
+    page = operator.get(f"/operate/streams/secret/{rotation.secret_id}/rotate/").content.decode()
+    assert "Roll back" in page
+    Rotation.objects.filter(pk=rotation.pk).update(state="stuck", attempts=9)
+    rotate(operator, what="resume")
+    rotation.refresh_from_db()
+    assert (rotation.state, rotation.attempts) == ("running", 0)
+    rotate(operator, what="rollback")
+    rotation.refresh_from_db()
+    assert rotation.roll_back
+
+
+def test_a_second_rotation_is_refused_in_words(operator: Client) -> None:
+    rotate(operator, what="start")
+    page = operator.post(
+        f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/", {"what": "start"}, follow=True
+    ).content.decode()
+
+    assert "A rotation of orders is under way." in page
+    assert Rotation.objects.count() == 2
+
+
+def test_an_emergency_wants_the_name(operator: Client) -> None:
+    rotate(operator, what="emergency")
+    assert not Rotation.objects.open().exists()
+
+    rotate(operator, what="emergency", name="orders")
+    assert Rotation.objects.open().get().mode == "emergency"
+
+
+def test_a_gap_must_be_accepted(operator: Client) -> None:
+    SecretFunction.objects.update(accepts="one")
+    page = operator.get(f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/")
+    assert "requests through the gateway are refused" in page.content.decode()
+
+    rotate(operator, what="start")
+    assert not Rotation.objects.open().exists()
+    rotate(operator, what="start", accept_gap="yes")
+    assert Rotation.objects.open().get().mode == "gap"

@@ -153,3 +153,28 @@ async def test_a_part_of_another_version_is_dropped_for_the_whole() -> None:
 
 def test_no_credential_shows_its_value() -> None:
     assert "current-value" not in repr(CURRENT)
+
+
+async def test_a_refusal_is_held_while_a_rotation_goes_from_one_value_to_the_next() -> None:
+    old, new = (Credential("x-secret-header", value, hold=5.0) for value in ("old", "new"))
+    refused = [errors.ForbiddenError() for _ in range(5)]
+    origin = Scripted([*refused, opened(b"data")])
+    known = [[old], [old, new], [new, old]]
+
+    async def reread() -> Sequence[Credential]:
+        return known.pop(0) if len(known) > 1 else known[0]
+
+    _, first = await opened_source(origin, Wanted(), [old], first_byte_timeout=1, reread=reread)
+
+    assert first == b"data"
+    assert [credential for _, credential in origin.asked] == [old, old, old, new, new, old]
+
+
+async def test_a_refusal_is_not_held_for_longer_than_said() -> None:
+    brief = Credential("x-secret-header", "old", hold=0.5)
+    origin = Scripted([errors.ForbiddenError() for _ in range(50)])
+
+    with pytest.raises(errors.ForbiddenError):
+        await first_byte(origin, credentials=[brief])
+
+    assert 2 < len(origin.asked) < 8

@@ -1,0 +1,105 @@
+"""Rotations: what happened to a secret, and the page from which an operator acts on one."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+
+from streams.models import Mode, Rotation, RotationEvent, Secret
+from streams.rotation import starting
+from streams.rotation.engine import waits
+from streams.rotation.problems import RotationError
+from streams.tasks import advance_rotation
+
+
+class EventInline(TabularInline):  # type: ignore[misc]
+    model = RotationEvent
+    fields = readonly_fields = ("at", "step", "text")
+    ordering = ("pk",)
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Rotation)
+class RotationAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("started_at", "secret", "mode", "state", "step", "waiting", "finished_at")
+    list_filter = ("state", "mode")
+    search_fields = ("secret__name",)
+    list_select_related = ("secret",)
+    fields = (
+        "secret", "mode", "state", "step", "back", "waiting", "problem", "attempts", "old", "new",
+        "requested_by", "started_at", "step_at", "due_at", "finished_at",
+    )  # fmt: skip
+    inlines = (EventInline,)
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def rotate(request: HttpRequest, secret_id: str, context: dict[str, Any]) -> HttpResponse:
+    """Says what a rotation of this secret will do; a POST does what its button says."""
+    secret = get_object_or_404(Secret, pk=secret_id)
+    if not request.user.has_perm("streams.change_secret"):
+        raise PermissionDenied
+    if request.method == "POST":
+        return _acted(request, secret)
+    context |= {"secret": secret, "title": _("Rotate %s") % secret, **_outlook(secret)}
+    return render(request, "admin/streams/secret/rotate.html", context)
+
+
+def _outlook(secret: Secret) -> dict[str, Any]:
+    rotation = Rotation.objects.filter(secret=secret).open().first()
+    try:
+        mode = starting.mode_of(secret, accept_gap=True)
+    except RotationError as exc:
+        return {"rotation": rotation, "refusal": str(exc)}
+    return {
+        "rotation": rotation,
+        "mode": mode,
+        "gap": starting.GAP if mode == Mode.GAP else "",
+        "waits": waits(mode),
+        "gateways": secret.gateways.order_by("pk"),
+    }
+
+
+def _acted(request: HttpRequest, secret: Secret) -> HttpResponse:
+    try:
+        rotation = _done(request, secret)
+    except RotationError as exc:
+        messages.error(request, str(exc))
+        return HttpResponseRedirect(request.path)
+    transaction.on_commit(lambda: advance_rotation.delay(rotation.pk))
+    return HttpResponseRedirect(reverse("admin:streams_rotation_change", args=[rotation.pk]))
+
+
+def _done(request: HttpRequest, secret: Secret) -> Rotation:
+    what = request.POST.get("what")
+    if what in {"resume", "rollback"}:
+        rotation = starting.open_rotation(secret)
+        (starting.resume if what == "resume" else starting.roll_back)(rotation)
+        return rotation
+    emergency = what == "emergency"
+    if emergency and request.POST.get("name") != secret.name:
+        raise starting.NotNowError("Type the secret's name to rotate it with no waits.")
+    return starting.start(
+        secret,
+        by=request.user.get_username(),
+        emergency=emergency,
+        accept_gap="accept_gap" in request.POST,
+    )

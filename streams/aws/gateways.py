@@ -1,0 +1,378 @@
+"""API Gateway integrations that inject a header, of REST and of HTTP APIs.
+
+Quoting is decided here and nowhere else: a REST API takes a literal within single quotes and sends
+nothing without them, an HTTP API takes it raw and would send the quotes.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.aws.calls import Calls
+from streams.aws.failures import MissingError, RejectedError
+
+NOTE = "Spillway rotates a secret header"
+_STAGE_VARIABLE = re.compile(
+    r"\$?stageVariables\.([A-Za-z0-9_]+)|\$\{stageVariables\.([A-Za-z0-9_]+)\}"
+)
+_DYNAMIC = re.compile(r"(method\.|integration\.|context\.|stageVariables\.|\$)")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What an integration sends as the header.
+
+    `value` is None where none can be read. `variable` is the stage variable that holds it.
+    `problem` is `absent`, `unquoted`, `quoted`, `append` or `dynamic`.
+    """
+
+    value: str | None = field(repr=False)
+    variable: str = ""
+    problem: str = ""
+
+
+ABSENT = Mapped(None, problem="absent")
+
+
+def _check_value(value: str) -> None:
+    if not re.fullmatch(r"[!-&(-~]+", value) or value.startswith("$"):
+        raise ValueError("A value has visible ASCII characters, no single quote and no $ in front.")
+
+
+@dataclass(frozen=True)
+class RestIntegration:
+    """The integration of one method of a REST API, as one stage serves it."""
+
+    calls: Calls
+    api_id: str
+    resource_id: str
+    method: str
+    stage: str
+    header: str
+
+    def saved(self) -> Mapped:
+        """`GetIntegration`: what the next deployment publishes."""
+        return self._with_variable(_rest_mapped(self._parameters(), self.header))
+
+    def save(self, value: str, *, uri: str = "") -> None:
+        """`UpdateIntegration`, or `UpdateStage` where a stage variable holds the value.
+
+        With `uri`, both change in one call.
+        """
+        _check_value(value)
+        parameters = self._parameters()
+        mapped = _rest_mapped(parameters, self.header)
+        if mapped.variable:
+            path = f"/variables/{mapped.variable}"
+            self._update_stage({"op": "replace", "path": path, "value": value})
+            return
+        name = _name_in(parameters, self._parameter)
+        operation = {
+            "op": "replace" if name in parameters else "add",
+            "path": f"/requestParameters/{name.replace('~', '~0').replace('/', '~1')}",
+            "value": f"'{value}'",
+        }
+        also = [{"op": "replace", "path": "/uri", "value": uri}] if uri else []
+        self._call("UpdateIntegration", **self._where, patchOperations=[operation, *also])
+
+    def deployed(self) -> Mapped | None:
+        """`GetExport` of the stage: what it really serves. None where AWS does not tell."""
+        integration = self._exported()
+        if integration is None:
+            return None
+        parameters = integration.get("requestParameters") or {}
+        return self._with_variable(_rest_mapped(parameters, self.header))
+
+    def deploy(self) -> str:
+        """`CreateDeployment` to the stage, which publishes all that is pending in the API."""
+        answer = self._call("CreateDeployment", stageName=self.stage, description=NOTE)
+        return str(answer["id"])
+
+    def deployment(self) -> str:
+        """The deployment that the stage has."""
+        return str(self._stage().get("deploymentId", ""))
+
+    def roll_back(self, deployment: str) -> None:
+        """`UpdateStage` to an earlier deployment."""
+        self._update_stage({"op": "replace", "path": "/deploymentId", "value": deployment})
+
+    def canary(self) -> bool:
+        """Whether a share of the requests goes to another deployment."""
+        return bool(self._stage().get("canarySettings"))
+
+    def uri(self) -> str:
+        return str(self._call("GetIntegration", **self._where).get("uri", ""))
+
+    def pending(self) -> list[str]:
+        """What else a deployment would publish, in sentences without values."""
+        export = self._export()
+        if export is None:
+            return ["it cannot be told what: AWS has no export of this stage"]
+        saved = dict(self._all_saved())
+        live = dict(_all_exported(export))
+        return list(_differences(saved, live, ignored=self._parameter))
+
+    @property
+    def _parameter(self) -> str:
+        return f"integration.request.header.{self.header}"
+
+    @property
+    def _where(self) -> dict[str, str]:
+        return {"resourceId": self.resource_id, "httpMethod": self.method}
+
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return self.calls("apigateway", operation, restApiId=self.api_id, **parameters)
+
+    def _parameters(self) -> dict[str, str]:
+        return self._call("GetIntegration", **self._where).get("requestParameters") or {}
+
+    def _stage(self) -> dict[str, Any]:
+        return self._call("GetStage", stageName=self.stage)
+
+    def _update_stage(self, operation: dict[str, str]) -> None:
+        self._call("UpdateStage", stageName=self.stage, patchOperations=[operation])
+
+    def _with_variable(self, mapped: Mapped) -> Mapped:
+        if not mapped.variable:
+            return mapped
+        variables = self._stage().get("variables") or {}
+        return Mapped(variables.get(mapped.variable), mapped.variable)
+
+    def _export(self) -> dict[str, Any] | None:
+        try:
+            answer = self._call(
+                "GetExport",
+                stageName=self.stage,
+                exportType="oas30",
+                parameters={"extensions": "integrations"},
+                accepts="application/json",
+            )
+        except (MissingError, RejectedError):
+            return None
+        return _document(answer["body"].read())
+
+    def _exported(self) -> dict[str, Any] | None:
+        """This method's integration in the stage's export."""
+        export = self._export()
+        if export is None:
+            return None
+        path = self._call("GetResource", resourceId=self.resource_id)["path"]
+        methods = (export.get("paths") or {}).get(path) or {}
+        # A proxy's `ANY` has a name of its own in OpenAPI.
+        name = "x-amazon-apigateway-any-method" if self.method == "ANY" else self.method.lower()
+        integration = (methods.get(name) or {}).get("x-amazon-apigateway-integration")
+        return integration if isinstance(integration, dict) else None
+
+    def _all_saved(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        position: dict[str, str] = {}
+        while True:
+            answer = self._call("GetResources", limit=500, embed=["methods"], **position)
+            for resource in answer.get("items") or []:
+                for name, method in (resource.get("resourceMethods") or {}).items():
+                    yield f"{name} {resource['path']}", _shape(method.get("methodIntegration"))
+            if not answer.get("position"):
+                return
+            position = {"position": answer["position"]}
+
+
+@dataclass(frozen=True)
+class HttpIntegration:
+    """One integration of an HTTP API, as one stage serves it."""
+
+    calls: Calls
+    api_id: str
+    integration_id: str
+    stage: str
+    header: str
+
+    def saved(self) -> Mapped:
+        """`GetIntegration`: what the next deployment publishes, or the stage by itself."""
+        return self._with_variable(_http_mapped(self._parameters(), self.header))
+
+    def save(self, value: str, *, uri: str = "") -> None:
+        """`UpdateIntegration`, or `UpdateStage` where a stage variable holds the value.
+
+        With `uri`, both change in one call.
+        """
+        _check_value(value)
+        parameters = self._parameters()
+        mapped = _http_mapped(parameters, self.header)
+        if mapped.variable:
+            self._call("UpdateStage", StageName=self.stage, StageVariables={mapped.variable: value})
+            return
+        changes = {_name_in(parameters, f"overwrite:header.{self.header}"): value}
+        appending = _name_in(parameters, f"append:header.{self.header}")
+        if appending in parameters:
+            # What is mapped to nothing is removed.
+            changes[appending] = ""
+        also = {"IntegrationUri": uri} if uri else {}
+        self._call(
+            "UpdateIntegration",
+            IntegrationId=self.integration_id,
+            RequestParameters=changes,
+            **also,
+        )
+
+    def deployed(self) -> Mapped | None:
+        """`ExportApi` of the stage: what it really serves. None where AWS does not tell."""
+        export = self._export()
+        if export is None:
+            return None
+        found = [
+            shape
+            for shape in (dict(one) for _, one in _integrations(export))
+            if self._is_ours(shape)
+        ]
+        if not found:
+            return None
+        parameters = found[0].get("requestParameters") or {}
+        return self._with_variable(_http_mapped(parameters, self.header))
+
+    def deploy(self) -> str:
+        """`CreateDeployment` to the stage; nothing, where the stage deploys by itself."""
+        if self._stage().get("AutoDeploy"):
+            return ""
+        answer = self._call("CreateDeployment", StageName=self.stage, Description=NOTE)
+        return str(answer["DeploymentId"])
+
+    def deployment(self) -> str:
+        """The deployment that the stage has."""
+        return str(self._stage().get("DeploymentId", ""))
+
+    def roll_back(self, deployment: str) -> None:
+        """`UpdateStage` to an earlier deployment."""
+        self._call("UpdateStage", StageName=self.stage, DeploymentId=deployment)
+
+    def canary(self) -> bool:
+        """HTTP APIs have none."""
+        return False
+
+    def uri(self) -> str:
+        return str(self._integration().get("IntegrationUri", ""))
+
+    def pending(self) -> list[str]:
+        """What else a deployment would publish; nothing where the stage deploys by itself."""
+        if self._stage().get("AutoDeploy"):
+            return []
+        return ["every other change of this API since its last deployment, if there is one"]
+
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return self.calls("apigatewayv2", operation, ApiId=self.api_id, **parameters)
+
+    def _integration(self) -> dict[str, Any]:
+        return self._call("GetIntegration", IntegrationId=self.integration_id)
+
+    def _parameters(self) -> dict[str, str]:
+        return self._integration().get("RequestParameters") or {}
+
+    def _stage(self) -> dict[str, Any]:
+        return self._call("GetStage", StageName=self.stage)
+
+    def _with_variable(self, mapped: Mapped) -> Mapped:
+        if not mapped.variable:
+            return mapped
+        variables = self._stage().get("StageVariables") or {}
+        return Mapped(variables.get(mapped.variable), mapped.variable)
+
+    def _export(self) -> dict[str, Any] | None:
+        try:
+            answer = self._call(
+                "ExportApi",
+                Specification="OAS30",
+                OutputType="JSON",
+                StageName=self.stage,
+                IncludeExtensions=True,
+            )
+        except (MissingError, RejectedError):
+            return None
+        return _document(answer["body"])
+
+    def _is_ours(self, shape: Mapping[str, Any]) -> bool:
+        """An export does not number its integrations: ours is known by the header it sends."""
+        names = {name.lower() for name in shape.get("requestParameters") or {}}
+        header = self.header.lower()
+        return bool(names & {f"overwrite:header.{header}", f"append:header.{header}"})
+
+
+def _name_in(parameters: Mapping[str, str], name: str) -> str:
+    """A parameter's name as it is spelt already: header names have no case of their own."""
+    return next((held for held in parameters if held.lower() == name.lower()), name)
+
+
+def _rest_mapped(parameters: Mapping[str, str], header: str) -> Mapped:
+    name = _name_in(parameters, f"integration.request.header.{header}")
+    text = parameters.get(name)
+    if text is None:
+        return ABSENT
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return Mapped(text[1:-1])
+    if match := _STAGE_VARIABLE.fullmatch(text):
+        return Mapped(None, match[1] or match[2])
+    return Mapped(None, problem="dynamic" if _DYNAMIC.match(text) else "unquoted")
+
+
+def _http_mapped(parameters: Mapping[str, str], header: str) -> Mapped:
+    if _name_in(parameters, f"append:header.{header}") in parameters:
+        return Mapped(None, problem="append")
+    text = parameters.get(_name_in(parameters, f"overwrite:header.{header}"))
+    if text is None:
+        return ABSENT
+    if match := _STAGE_VARIABLE.fullmatch(text):
+        return Mapped(None, match[1] or match[2])
+    if text.startswith("$"):
+        return Mapped(None, problem="dynamic")
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return Mapped(None, problem="quoted")
+    return Mapped(text)
+
+
+def _document(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _integrations(export: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Method and path of each integration in an export, and the integration."""
+    for path, methods in (export.get("paths") or {}).items():
+        for name, method in methods.items():
+            if isinstance(method, dict) and "x-amazon-apigateway-integration" in method:
+                verb = "ANY" if name.startswith("x-amazon") else name.upper()
+                yield f"{verb} {path}", method["x-amazon-apigateway-integration"]
+
+
+def _all_exported(export: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, integration in _integrations(export):
+        yield name, _shape(integration)
+
+
+def _shape(integration: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What of an integration can be compared; parameters by their names and digests alone."""
+    told = integration or {}
+    return {"uri": told.get("uri", ""), "parameters": told.get("requestParameters") or {}}
+
+
+def _differences(
+    saved: Mapping[str, Mapping[str, Any]], live: Mapping[str, Mapping[str, Any]], *, ignored: str
+) -> Iterator[str]:
+    for name in sorted(saved.keys() | live.keys()):
+        if name not in live:
+            yield f"{name} is new"
+        elif name not in saved:
+            yield f"{name} is removed"
+        elif saved[name]["uri"] != live[name]["uri"]:
+            yield f"{name} leads elsewhere"
+        else:
+            yield from _changed(name, saved[name]["parameters"], live[name]["parameters"], ignored)
+
+
+def _changed(
+    name: str, saved: Mapping[str, str], live: Mapping[str, str], ignored: str
+) -> Iterator[str]:
+    for parameter in sorted(saved.keys() | live.keys()):
+        if parameter.lower() != ignored.lower() and saved.get(parameter) != live.get(parameter):
+            yield f"{name}: {parameter} is changed"

@@ -1,0 +1,125 @@
+"""`manage.py rotate`: starts, drives, resumes or takes back a rotation."""
+
+import json
+import time
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from streams.models import Rotation, RotationEvent, RotationState, Secret, SecretVersion
+from streams.rotation import engine, preview, starting
+from streams.rotation.problems import RotationError
+from streams.tasks import advance_rotation
+
+# Seconds between two looks at a rotation that waits, or that another worker has.
+LOOK = 0.25
+
+
+class Command(BaseCommand):
+    help = "Rotates a secret. Exit 0 only if it was started, or with --wait if it completed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("secret")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--resume", action="store_true", help="try the open one again now")
+        what.add_argument("--rollback", action="store_true", help="take the open one back")
+        what.add_argument("--dry-run", action="store_true", help="say what would be done")
+        what.add_argument("--emergency", action="store_true", help="no waits: requests may fail")
+        parser.add_argument("--accept-gap", action="store_true", help="where no order avoids one")
+        parser.add_argument("--wait", action="store_true", help="drive it here until it ends")
+        parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        secret = Secret.objects.filter(name=options["secret"]).first()
+        if secret is None:
+            raise CommandError(f"There is no secret {options['secret']}.")
+        try:
+            if options["dry_run"]:
+                self._preview(secret, options)
+                return
+            rotation = self._wanted(secret, options)
+        except RotationError as exc:
+            raise CommandError(str(exc)) from None
+        if options["wait"]:
+            self._drive(rotation, quiet=options["json"])
+        else:
+            advance_rotation.delay(rotation.pk)
+        rotation.refresh_from_db()
+        if options["json"]:
+            self.stdout.write(json.dumps(described(rotation), indent=2))
+        else:
+            self.stdout.write(f"rotation {rotation.pk} of {secret.name}: {rotation.state}")
+        wanted = RotationState.ROLLED_BACK if options["rollback"] else RotationState.COMPLETED
+        if options["wait"] and rotation.state != wanted:
+            raise CommandError(rotation.problem or f"The rotation is {rotation.state}.")
+
+    def _wanted(self, secret: Secret, options: dict[str, Any]) -> Rotation:
+        if options["resume"] or options["rollback"]:
+            rotation = starting.open_rotation(secret)
+            (starting.roll_back if options["rollback"] else starting.resume)(rotation)
+            return rotation
+        return starting.start(
+            secret,
+            by="manage.py",
+            emergency=options["emergency"],
+            accept_gap=options["accept_gap"],
+        )
+
+    def _preview(self, secret: Secret, options: dict[str, Any]) -> None:
+        lines = preview.preview(secret, accept_gap=options["accept_gap"])
+        if options["json"]:
+            self.stdout.write(json.dumps({"secret": secret.name, "plan": lines}, indent=2))
+        else:
+            self.stdout.write("\n".join(lines))
+
+    def _drive(self, rotation: Rotation, *, quiet: bool) -> None:
+        """Does the workers' work, beside them if there are any, until it ends or needs help."""
+        seen, waiting = 0, ""
+        while True:
+            engine.advance(rotation.pk)
+            for event in RotationEvent.objects.filter(rotation=rotation, pk__gt=seen):
+                seen = event.pk
+                if not quiet:
+                    self.stderr.write(f"{event.at:%H:%M:%S} {event.step}: {event.text}")
+            rotation.refresh_from_db()
+            if rotation.waiting != waiting and not quiet:
+                waiting = rotation.waiting
+                self.stderr.write(f"         {rotation.step}: … {waiting}")
+            if rotation.state != RotationState.RUNNING:
+                return
+            time.sleep(LOOK)
+
+
+def described(rotation: Rotation) -> dict[str, Any]:
+    """A rotation as `--json` tells it: stable, and without a value."""
+    return {
+        "rotation": rotation.pk,
+        "secret": rotation.secret.name,
+        "mode": rotation.mode,
+        "state": rotation.state,
+        "step": rotation.step,
+        "going_back": rotation.back,
+        "waiting_for": rotation.waiting or None,
+        "problem": rotation.problem or None,
+        "old": _version(rotation.old),
+        "new": _version(rotation.new),
+        "requested_by": rotation.requested_by,
+        "started_at": _time(rotation.started_at),
+        "finished_at": _time(rotation.finished_at),
+        "events": [
+            {"at": _time(event.at), "step": event.step, "text": event.text}
+            for event in rotation.events.order_by("pk")
+        ],
+    }
+
+
+def _version(version: SecretVersion | None) -> dict[str, Any] | None:
+    if version is None:
+        return None
+    return {"number": version.number, "fingerprint": version.fingerprint, "state": version.state}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,117 @@
+"""Rotations: one row for each, at most one open for each secret."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from streams.models.secrets import Secret, SecretVersion
+
+
+class Mode(models.TextChoices):
+    """How a secret can be rotated, which follows from its function and its gateways."""
+
+    OVERLAP = "overlap", _("the function accepts both values for a while")
+    HOLD = "hold", _("the portal holds refused requests and tries both values")
+    GAP = "gap", _("requests through gateways are refused for a moment")
+    EMERGENCY = "emergency", _("at once, with no waits")
+
+
+class RotationState(models.TextChoices):
+    RUNNING = "running", _("running")
+    STUCK = "stuck", _("needs help")
+    COMPLETED = "completed", _("completed")
+    ROLLED_BACK = "rolled-back", _("rolled back")
+    FAILED = "failed", _("failed, nothing was changed")
+
+
+OPEN = (RotationState.RUNNING, RotationState.STUCK)
+
+
+class RotationQuerySet(models.QuerySet["Rotation"]):
+    def open(self) -> "RotationQuerySet":
+        return self.filter(state__in=OPEN)
+
+    def due(self) -> "RotationQuerySet":
+        """Open ones that nobody works on and whose time has come, by the database's clock."""
+        free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
+        return self.open().filter(free, due_at__lte=Now())
+
+
+class Rotation(models.Model):
+    """From one value of a secret to the next."""
+
+    secret = models.ForeignKey(Secret, models.CASCADE, related_name="rotations")
+    mode = models.CharField(_("mode"), max_length=10, choices=Mode.choices)
+    state = models.CharField(
+        _("state"), max_length=12, choices=RotationState.choices, default=RotationState.RUNNING
+    )
+    step = models.CharField(_("step"), max_length=60, default="preflight")
+    back = models.BooleanField(_("going back"), default=False)
+    # An operator's word, until a worker has heard it.
+    roll_back = models.BooleanField(default=False, editable=False)
+    old = models.ForeignKey(SecretVersion, models.RESTRICT, related_name="+")
+    new = models.ForeignKey(SecretVersion, models.RESTRICT, null=True, related_name="+")
+    # Instants and ids that steps remember; never a value.
+    notes = models.JSONField(default=dict, editable=False)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    problem = models.TextField(_("problem"), blank=True)
+    waiting = models.TextField(_("waiting for"), blank=True)
+    requested_by = models.CharField(_("requested by"), max_length=150, blank=True)
+    due_at = models.DateTimeField(_("due"), db_default=Now())
+    lease_until = models.DateTimeField(null=True, editable=False)
+    # Raised by each worker that takes over: a write with an older one does not count.
+    token = models.PositiveIntegerField(default=0, editable=False)
+    started_at = models.DateTimeField(_("started"), db_default=Now())
+    step_at = models.DateTimeField(_("step since"), db_default=Now())
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    objects = RotationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-started_at", "-pk"]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state__in=OPEN), name="rotation_due")
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["secret"],
+                condition=Q(state__in=OPEN),
+                name="one_open_rotation",
+                violation_error_message=_("A rotation of this secret is under way."),
+            ),
+            models.CheckConstraint(
+                name="rotation_ends",
+                condition=Q(state__in=OPEN, finished_at__isnull=True)
+                | (~Q(state__in=OPEN) & Q(finished_at__isnull=False)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.secret} {self.pk} ({self.get_state_display()})"
+
+
+class RotationEvent(models.Model):
+    """A line of a rotation's story: what was found, done or proven. Only ever added."""
+
+    rotation = models.ForeignKey(Rotation, models.CASCADE, related_name="events")
+    at = models.DateTimeField(_("time"), db_default=Now())
+    step = models.CharField(_("step"), max_length=60)
+    text = models.TextField(_("what"))
+
+    class Meta:
+        ordering = ["rotation", "pk"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class CallBucket(models.Model):
+    """What is left of a rate limit of AWS's control plane, for all workers together."""
+
+    key = models.CharField(max_length=200, primary_key=True)
+    tokens = models.FloatField()
+    filled_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.key

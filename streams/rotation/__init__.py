@@ -1,0 +1,1 @@
+"""Rotation of a secret header without one refused request."""

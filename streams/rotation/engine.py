@@ -1,0 +1,172 @@
+"""Takes a rotation forward: claims it, does its turns, records each.
+
+A tick may come late, doubled, or not at all, and its process may be killed anywhere: what was done
+stands in AWS and in the row, and the next one goes on from there.
+"""
+
+import logging
+import time
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from streams.aws.account import Account
+from streams.aws.failures import ControlError
+from streams.models import Mode, Rotation, RotationEvent, RotationState
+from streams.rotation import machine
+from streams.rotation.lease import Lease, claim
+from streams.rotation.machine import Progress
+from streams.rotation.parts import parts
+from streams.rotation.plan import Plan, plan
+from streams.rotation.problems import LostLeaseError, UnfitError
+from streams.rotation.run import Run, Waits
+from streams.rotation.versions import StoredVersions
+
+logger = logging.getLogger(__name__)
+
+# Seconds: a worker hands a rotation back after this, and does not wait longer than that itself.
+TURN = 25.0
+SHORT = 0.5
+_TERMINAL = {RotationState.COMPLETED, RotationState.ROLLED_BACK, RotationState.FAILED}
+
+
+@cache
+def account() -> Account:
+    """AWS credentials of this process."""
+    return Account()
+
+
+def advance_due() -> None:
+    """Takes every rotation forward whose time has come."""
+    for pk in Rotation.objects.due().values_list("pk", flat=True):
+        advance(pk)
+
+
+def advance(pk: int) -> None:
+    """Takes one rotation as far as it comes without waiting, if nobody else has it."""
+    lease = claim(pk, settings.ROTATION_LEASE)
+    if lease is None:
+        return
+    try:
+        _Worker(lease).work()
+    except LostLeaseError:
+        logger.warning("rotation_lost", extra={"rotation": pk})
+
+
+class _Worker:
+    """One worker with one lease."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.rotation = lease.rotation
+        self.versions = StoredVersions(lease)
+
+    def work(self) -> None:
+        progress = _progress_of(self.rotation)
+        try:
+            steps = self._plan()
+        except (UnfitError, ControlError) as exc:
+            self._record(progress, machine.stuck(progress, str(exc)))
+            return
+        progress = self._heeded(progress, steps)
+        run = self._run()
+        until = time.monotonic() + TURN
+        while True:
+            self._began = progress
+            after = machine.advance(progress, steps, run)
+            rests = after.pause > SHORT or after.state != RotationState.RUNNING
+            last = rests or time.monotonic() > until
+            self._record(progress, after, last=last)
+            if last:
+                return
+            time.sleep(after.pause)
+            progress = after
+
+    def _plan(self) -> Plan:
+        made = parts(self.rotation.secret, self.versions, account(), self.lease.renew)
+        return plan(Mode(self.rotation.mode), made)
+
+    def _heeded(self, progress: Progress, steps: Plan) -> Progress:
+        """The progress after an operator's word, if there was one since the last turn."""
+        if not self.rotation.roll_back:
+            return progress
+        turned = machine.turn_back(progress, steps)
+        if turned is None:
+            self._began = progress
+            self._say("It cannot be taken back any more: it goes on.")
+        self._record(progress, turned or progress, last=False)
+        self.lease.write(roll_back=False)
+        return turned or progress
+
+    def _run(self) -> Run:
+        new = self.rotation.new
+        return Run(
+            old=self.rotation.old.value,
+            new=new.value if new else "",
+            notes=self.lease,
+            waits=waits(Mode(self.rotation.mode)),
+            clock=self.lease.now,
+            say=self._say,
+        )
+
+    def _say(self, text: str) -> None:
+        RotationEvent.objects.create(rotation=self.rotation, step=self._began.step, text=text)
+
+    def _record(self, before: Progress, after: Progress, *, last: bool = True) -> None:
+        values: dict[str, Any] = {
+            "step": after.step,
+            "back": after.back,
+            "state": after.state,
+            "attempts": after.attempts,
+            "problem": after.problem,
+            "waiting": after.waiting,
+            "due_at": Now() + timedelta(seconds=max(0.0, after.pause)),
+        }
+        if after.step != before.step:
+            values["step_at"] = Now()
+        if after.state in _TERMINAL:
+            values["finished_at"] = Now()
+        if last:
+            values["lease_until"] = None
+        self.lease.write(**values)
+        self._tell(before, after)
+
+    def _tell(self, before: Progress, after: Progress) -> None:
+        if after.problem and after.problem != before.problem:
+            RotationEvent.objects.create(
+                rotation=self.rotation, step=before.step, text=after.problem
+            )
+        if (after.step, after.state) != (before.step, before.state):
+            logger.info(
+                "rotation_advanced",
+                extra={
+                    "rotation": self.rotation.pk,
+                    "secret": self.rotation.secret.name,
+                    "step": after.step,
+                    "state": str(after.state),
+                },
+            )
+
+
+def _progress_of(rotation: Rotation) -> Progress:
+    return Progress(
+        step=rotation.step,
+        back=rotation.back,
+        state=RotationState(rotation.state),
+        attempts=rotation.attempts,
+        problem=rotation.problem,
+    )
+
+
+def waits(mode: Mode) -> Waits:
+    """How long this portal waits; not at all in an emergency."""
+    if mode == Mode.EMERGENCY:
+        return Waits(0, 0, 0)
+    return Waits(
+        settle=settings.ROTATION_SETTLE,
+        propagation=settings.ROTATION_PROPAGATION,
+        drain=settings.ROTATION_DRAIN,
+    )

@@ -1,0 +1,147 @@
+"""The values that a function accepts: its environment, as its callers meet it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streams.aws.functions import Alias, Configuration
+from streams.rotation.problems import DriftError, UnfitError
+from streams.rotation.run import Run, Wait
+
+# Seconds between two looks at an update.
+LOOK = 1.0
+
+
+class Function(Protocol):
+    """`aws.functions.Function`, or a model of it."""
+
+    @property
+    def name(self) -> str: ...
+    def read(self, qualifier: str = "") -> Configuration: ...
+    def write(self, variables: Mapping[str, str], *, revision_id: str) -> Configuration: ...
+    def publish(self, *, revision_id: str, code_sha256: str) -> Configuration: ...
+    def alias(self, name: str) -> Alias: ...
+    def move_alias(self, name: str, *, version: str, revision_id: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the two variables hold; `following` is empty where there is no second value."""
+
+    value: str = field(repr=False)
+    following: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
+class FunctionEnvironment:
+    """`variable` and `<variable>_NEXT` of a function; with `alias`, of the version it points at."""
+
+    function: Function
+    variable: str
+    alias: str = ""
+
+    def check(self, run: Run) -> None:
+        """Raises where a rotation could not go on, or would overwrite what somebody else wrote."""
+        latest = self.function.read()
+        self._check_ours(latest, run)
+        if not self.alias:
+            return
+        alias = self.function.alias(self.alias)
+        if alias.weighted:
+            raise UnfitError(
+                f"The alias {self.alias} sends a share of its requests to another version, which "
+                "would keep its value. Give it one version."
+            )
+        served = self.function.read(self.alias)
+        self._check_ours(served, run)
+        if served.code_sha256 != latest.code_sha256:
+            raise UnfitError(
+                f"$LATEST has code that the alias {self.alias} does not have: a rotation would "
+                "release it. Release or take back that code first."
+            )
+
+    def bring(self, run: Run, wanted: Pair, *, settle: bool = True) -> Wait | None:
+        """One action towards an environment that holds `wanted` and nothing older.
+
+        None where it does, and with `settle` has for as long as old execution environments live.
+        """
+        latest = self.function.read()
+        if latest.update_status == "InProgress":
+            return Wait(LOOK, "The function is being updated.")
+        self._check_ours(latest, run)
+        if self._pair(latest) != wanted or latest.update_status == "Failed":
+            self._write(run, latest, wanted)
+            return Wait(LOOK, "The function is being updated.")
+        wait = self._release(run, latest, wanted) if self.alias else None
+        if wait or not settle:
+            return wait
+        return run.since(
+            self._settled(run, wanted),
+            run.waits.settle,
+            "Execution environments with the variables from before come to an end.",
+        )
+
+    def has(self, wanted: Pair) -> bool:
+        """Whether callers meet `wanted`, as far as AWS tells."""
+        latest = self.function.read()
+        served = self.function.read(self.alias) if self.alias else latest
+        return self._pair(latest) == self._pair(served) == wanted
+
+    def _pair(self, configuration: Configuration) -> Pair:
+        variables = configuration.variables
+        return Pair(variables.get(self.variable, ""), variables.get(f"{self.variable}_NEXT", ""))
+
+    def _check_ours(self, configuration: Configuration, run: Run) -> None:
+        held = self._pair(configuration)
+        ours = {run.old, run.new} - {""}
+        where = f"version {configuration.version} of the function"
+        if not held.value:
+            raise DriftError(f"{self.variable} is not set in {where}.")
+        if held.value not in ours:
+            raise DriftError(
+                f"{self.variable} in {where} holds a value that is none of this secret's."
+            )
+        if held.following and held.following not in ours:
+            raise DriftError(
+                f"{self.variable}_NEXT in {where} holds a value that is none of this secret's."
+            )
+
+    def _write(self, run: Run, latest: Configuration, wanted: Pair) -> None:
+        names = (self.variable, f"{self.variable}_NEXT")
+        others = {name: text for name, text in latest.variables.items() if name not in names}
+        pair = {name: text for name, text in zip(names, _texts(wanted), strict=True) if text}
+        run.notes.drop("function ")
+        self.function.write(others | pair, revision_id=latest.revision_id)
+        run.say(f"{self.function.name}: {self.variable} holds the {_told(run, wanted)}.")
+
+    def _release(self, run: Run, latest: Configuration, wanted: Pair) -> Wait | None:
+        alias = self.function.alias(self.alias)
+        served = self.function.read(self.alias)
+        self._check_ours(served, run)
+        if self._pair(served) == wanted:
+            return None
+        if served.code_sha256 != latest.code_sha256:
+            raise DriftError(f"$LATEST has got code that the alias {self.alias} does not have.")
+        run.notes.drop("function ")
+        # AWS makes no second version of the same code and configuration: it answers with the first.
+        version = self.function.publish(
+            revision_id=latest.revision_id, code_sha256=latest.code_sha256
+        )
+        if version.state != "Active" or version.update_status == "InProgress":
+            return Wait(LOOK, f"Version {version.version} is being prepared.")
+        self.function.move_alias(self.alias, version=version.version, revision_id=alias.revision_id)
+        run.say(f"{self.function.name}: the alias {self.alias} has version {version.version}.")
+        return Wait(LOOK, "The alias is being moved.")
+
+    @staticmethod
+    def _settled(run: Run, wanted: Pair) -> str:
+        return "function " + " ".join(run.label(text) for text in _texts(wanted) if text)
+
+
+def _texts(pair: Pair) -> tuple[str, str]:
+    return pair.value, pair.following
+
+
+def _told(run: Run, pair: Pair) -> str:
+    labels = [run.label(text) for text in _texts(pair) if text]
+    return f"{' and the '.join(labels)} value{'s' if len(labels) > 1 else ''}"

@@ -1,0 +1,53 @@
+"""AWS's rate limits for its control plane, kept by all workers together.
+
+API Gateway takes 10 calls a second for each account and region, and one CreateDeployment in five
+seconds; Lambda 15 calls a second.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from streams.aws.failures import ThrottledError
+from streams.models import CallBucket
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`per_second` calls on average, `burst` at once."""
+
+    per_second: float
+    burst: float
+
+
+LAMBDA = Rate(15, 15)
+GATEWAY = Rate(10, 10)
+DEPLOYMENT = Rate(0.2, 1)
+# Seconds that a call waits for its turn, at most; later ones come with another tick.
+PATIENCE = 10.0
+
+
+def take(key: str, rate: Rate) -> None:
+    """Waits for a call's turn. Raises `ThrottledError` where that would take too long."""
+    deadline = time.monotonic() + PATIENCE
+    while wait := _missing(key, rate):
+        if time.monotonic() + wait > deadline:
+            raise ThrottledError(retry_after=wait)
+        time.sleep(wait)
+
+
+@transaction.atomic
+def _missing(key: str, rate: Rate) -> float:
+    """Seconds until there is a token; 0 where there was one, which is taken."""
+    CallBucket.objects.get_or_create(key=key, defaults={"tokens": rate.burst})
+    bucket = CallBucket.objects.select_for_update().annotate(now=Now()).get(key=key)
+    now: datetime = bucket.now
+    passed = max(0.0, (now - bucket.filled_at).total_seconds())
+    tokens = min(rate.burst, bucket.tokens + passed * rate.per_second)
+    if tokens < 1:
+        return (1 - tokens) / rate.per_second
+    CallBucket.objects.filter(key=key).update(tokens=tokens - 1, filled_at=now)
+    return 0.0

@@ -1,0 +1,75 @@
+"""Asks a function, or a gateway before it, whether it takes a value."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+
+from streams.net.addresses import AddressPolicy
+from streams.net.client import Client
+from streams.net.errors import OriginError
+
+# One request may meet a new environment and the next one an old one.
+TIMES = 5
+# Seconds; a cold start is among them.
+_PATIENCE = 20.0
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+
+class Verdict(StrEnum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    # Busy, broken or not reached: ask again later.
+    UNSURE = "unsure"
+
+
+# Verdict on a request to an address with these fields.
+Ask = Callable[[str, dict[str, str]], Verdict]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Where a value is presented, and how. Through a gateway nothing is presented: it does that."""
+
+    ask: Ask
+    url: str
+    header: str = ""
+
+    def all_say(self, verdict: Verdict, value: str = "") -> bool:
+        """Whether `TIMES` requests in a row were answered so."""
+        return all(self.verdict(value) == verdict for _ in range(TIMES))
+
+    def verdict(self, value: str = "") -> Verdict:
+        return self.ask(self.url, {self.header: value} if self.header else {})
+
+
+def nonsense() -> str:
+    """A value that nobody can know."""
+    return secrets.token_urlsafe(32)
+
+
+def asker(policy: AddressPolicy) -> Ask:
+    """Asks over the network, with the same guard as downloads."""
+
+    def ask(url: str, fields: dict[str, str]) -> Verdict:
+        return asyncio.run(_asked(policy, url, fields))
+
+    return ask
+
+
+async def _asked(policy: AddressPolicy, url: str, fields: dict[str, str]) -> Verdict:
+    client = Client(policy, head_timeout=_PATIENCE)
+    try:
+        answer = await client.request("GET", url, {"Range": "bytes=0-0", **fields})
+        answer.body.abort()
+    except OriginError:
+        return Verdict.UNSURE
+    finally:
+        await client.close()
+    if answer.status in _REFUSED:
+        return Verdict.REFUSED
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
+        return Verdict.UNSURE
+    return Verdict.ACCEPTED

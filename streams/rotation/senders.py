@@ -1,0 +1,106 @@
+"""Those who present the value: gateways that inject it, and the portal."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.aws.gateways import Mapped
+from streams.rotation.probing import Probe, Verdict
+from streams.rotation.problems import DriftError, UnfitError
+from streams.rotation.run import Run, Wait
+
+# Seconds between two looks at a deployment, and between two series of probes.
+LOOK = 1.0
+# Seconds from a change to its reading back.
+AGAIN = 0.3
+
+_WRONG = {
+    "unquoted": "has a value without its single quotes, and sends nothing",
+    "quoted": "has a value within quotes, which an HTTP API sends along",
+    "append": "appends to what the caller sends; it must overwrite",
+    "dynamic": "takes the value from an expression",
+}
+
+
+class Integration(Protocol):
+    """`aws.gateways.RestIntegration` or `HttpIntegration`, or a model of them."""
+
+    def saved(self) -> Mapped: ...
+    def save(self, value: str) -> None: ...
+    def deployed(self) -> Mapped | None: ...
+    def deploy(self) -> str: ...
+    def deployment(self) -> str: ...
+    def canary(self) -> bool: ...
+    def pending(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class GatewaySender:
+    """One integration of one stage. `probe` is None where its URL is not known."""
+
+    key: str
+    name: str
+    integration: Integration
+    probe: Probe | None
+
+    def check(self, run: Run) -> None:
+        """Raises where its value is none of ours, or a deployment would not reach all requests."""
+        saved = self.integration.saved()
+        self._check_ours(run, saved)
+        if not saved.variable:
+            deployed = self.integration.deployed()
+            if deployed is not None:
+                self._check_ours(run, deployed)
+            if self.integration.canary():
+                raise UnfitError(
+                    f"{self.name} has a canary, whose requests would keep their value. "
+                    "Promote or remove it first."
+                )
+
+    def bring(self, run: Run, wanted: str) -> Wait | None:
+        """One action towards a gateway that sends `wanted` with every request, and has for long."""
+        saved = self.integration.saved()
+        self._check_ours(run, saved)
+        if saved.value != wanted:
+            run.notes.drop(f"{self.key} ")
+            self.integration.save(wanted)
+            run.say(f"{self.name}: the mapping holds the {run.label(wanted)} value.")
+            return Wait(AGAIN, "The mapping is read back.")
+        if not saved.variable and not self._is_deployed(run, wanted):
+            run.notes.drop(f"{self.key} ")
+            deployment = self.integration.deploy()
+            run.notes.put(f"{self.key} {run.label(wanted)} deployed", deployment)
+            run.say(f"{self.name}: deployed{f' as {deployment}' if deployment else ''}.")
+            return Wait(AGAIN if deployment else LOOK, "The stage is being deployed.")
+        return run.since(
+            f"{self.key} {run.label(wanted)} live",
+            run.waits.propagation,
+            f"{self.name}: the deployment spreads.",
+        ) or self.prove(run)
+
+    def sends(self, run: Run, wanted: str) -> bool:
+        """Whether it sends `wanted`, as far as AWS tells."""
+        saved = self.integration.saved()
+        self._check_ours(run, saved)
+        return saved.value == wanted and (bool(saved.variable) or self._is_deployed(run, wanted))
+
+    def prove(self, run: Run) -> Wait | None:
+        """None where requests through it are accepted, several in a row."""
+        if self.probe is None or self.probe.all_say(Verdict.ACCEPTED):
+            return None
+        return Wait(LOOK, f"{self.name}: requests through it are not all accepted yet.")
+
+    def _is_deployed(self, run: Run, wanted: str) -> bool:
+        deployed = self.integration.deployed()
+        if deployed is not None:
+            return deployed.value == wanted
+        # AWS does not tell what the stage has: then it must still have what we deployed to it.
+        noted = run.notes.get(f"{self.key} {run.label(wanted)} deployed")
+        return noted is not None and noted in ("", self.integration.deployment())
+
+    def _check_ours(self, run: Run, mapped: Mapped) -> None:
+        if mapped.problem == "absent":
+            return
+        if mapped.problem:
+            raise DriftError(f"{self.name} {_WRONG[mapped.problem]}.")
+        if mapped.value not in {run.old, run.new}:
+            raise DriftError(f"{self.name} sends a value that is none of this secret's.")

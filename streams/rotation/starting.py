@@ -1,0 +1,73 @@
+"""Begins a rotation, and takes an operator's word on one that is open."""
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from streams.models import Accepts, Mode, Rotation, RotationState, Secret, SecretFunction
+from streams.rotation.problems import RotationError
+
+GAP = (
+    "This function accepts one value, and a gateway sends it: between the change of the two, "
+    "requests through the gateway are refused, usually for some seconds. A handler that accepts "
+    "two values, or an alias pair, has no such gap. Accept the gap to go on (--accept-gap)."
+)
+
+
+class NotNowError(RotationError):
+    """What was asked for is not possible as things stand."""
+
+
+def mode_of(secret: Secret, *, emergency: bool = False, accept_gap: bool = False) -> Mode:
+    """How this secret would be rotated. Raises `NotNowError`."""
+    function = SecretFunction.objects.filter(secret=secret).first()
+    if function is None:
+        raise NotNowError(
+            f"The secret {secret.name} names no function that checks it. Add it to the registry."
+        )
+    if function.aliases:
+        raise NotNowError("Alias pairs cannot be rotated by this version of Spillway.")
+    if function.accepts == Accepts.TWO:
+        return Mode.EMERGENCY if emergency else Mode.OVERLAP
+    if not secret.gateways.exists():
+        return Mode.HOLD
+    if not accept_gap and not emergency:
+        raise NotNowError(GAP)
+    return Mode.GAP
+
+
+def start(
+    secret: Secret, *, by: str, emergency: bool = False, accept_gap: bool = False
+) -> Rotation:
+    """Stores the intention; workers do the rest. Raises `NotNowError`."""
+    mode = mode_of(secret, emergency=emergency, accept_gap=accept_gap)
+    try:
+        with transaction.atomic():
+            # A value set by hand at the same time waits for us, or we for it.
+            Secret.objects.select_for_update().get(pk=secret.pk)
+            current = secret.versions.filter(state="current").first()
+            if current is None:
+                raise NotNowError(f"The secret {secret.name} has no value yet.")
+            return Rotation.objects.create(secret=secret, mode=mode, old=current, requested_by=by)
+    except IntegrityError:
+        raise NotNowError(f"A rotation of {secret.name} is under way.") from None
+
+
+def open_rotation(secret: Secret) -> Rotation:
+    """The one that is under way. Raises `NotNowError` where there is none."""
+    rotation = Rotation.objects.filter(secret=secret).open().first()
+    if rotation is None:
+        raise NotNowError(f"No rotation of {secret.name} is under way.")
+    return rotation
+
+
+def resume(rotation: Rotation) -> None:
+    """Has it tried again now, whatever it waits for."""
+    Rotation.objects.filter(pk=rotation.pk).open().update(
+        state=RotationState.RUNNING, attempts=0, due_at=Now()
+    )
+
+
+def roll_back(rotation: Rotation) -> None:
+    """Has it undone, from where its worker stands. Refused from `retire` on by the worker."""
+    wanted = Rotation.objects.filter(pk=rotation.pk, back=False).open()
+    wanted.update(roll_back=True, attempts=0, due_at=Now())

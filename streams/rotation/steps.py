@@ -1,0 +1,317 @@
+"""The steps of a rotation. Each states a result: done twice, it does no harm.
+
+A step reads first, acts at most once, and says what is still to be waited for; None is: reached.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.rotation.environment import FunctionEnvironment, Pair
+from streams.rotation.probing import Probe, Verdict, nonsense
+from streams.rotation.problems import UnfitError
+from streams.rotation.run import Run, Wait
+from streams.rotation.senders import GatewaySender
+
+# Seconds between two series of probes.
+LOOK = 2.0
+
+
+class Versions(Protocol):
+    """The values in our own database, and which of them the portal sends."""
+
+    def generate(self) -> str:
+        """The new value, made and stored where it is not there yet."""
+
+    def use_new(self) -> None:
+        """The portal sends the new value, and knows the old one."""
+
+    def use_old(self) -> None:
+        """The other way round."""
+
+    def retire(self, *, old: bool) -> None:
+        """One of the two is no longer sent."""
+
+
+class Step(Protocol):
+    """One result. `undo` brings about that it might never have been wanted."""
+
+    @property
+    def name(self) -> str: ...
+    def do(self, run: Run) -> Wait | None: ...
+    def undo(self, run: Run) -> Wait | None: ...
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Nothing is changed before everything is as it should be."""
+
+    environment: FunctionEnvironment
+    gateways: list[GatewaySender]
+    probe: Probe
+    name: str = "preflight"
+
+    def do(self, run: Run) -> Wait | None:
+        self.environment.check(run)
+        for gateway in self.gateways:
+            gateway.check(run)
+        wait = self._probed(run)
+        if wait is None:
+            self._tell_of_others(run)
+        return wait
+
+    def _tell_of_others(self, run: Run) -> None:
+        for gateway in self.gateways:
+            for sentence in gateway.integration.pending():
+                run.say(f"{gateway.name}: a deployment also publishes: {sentence}.")
+
+    def _probed(self, run: Run) -> Wait | None:
+        current = self.probe.verdict(run.old)
+        if current == Verdict.REFUSED:
+            raise UnfitError("The function refuses the current value.")
+        stranger = self.probe.verdict(nonsense())
+        if stranger == Verdict.ACCEPTED:
+            raise UnfitError("The function accepts any value: it is open to everyone.")
+        if Verdict.UNSURE in (current, stranger):
+            return Wait(LOOK, "The function cannot be asked just now.")
+        run.say("The function accepts the current value and refuses another.")
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Generate:
+    """The new value stands in our database before AWS hears of it."""
+
+    versions: Versions
+    name: str = "generate"
+
+    def do(self, run: Run) -> Wait | None:
+        run.new = self.versions.generate()
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        self.versions.retire(old=False)
+        return None
+
+
+@dataclass(frozen=True)
+class Admit:
+    """The function accepts both values, and no environment that knows only one is left."""
+
+    environment: FunctionEnvironment
+    name: str = "admit"
+
+    def do(self, run: Run) -> Wait | None:
+        return self.environment.bring(run, Pair(run.old, run.new))
+
+    def undo(self, run: Run) -> Wait | None:
+        return self.environment.bring(run, Pair(run.old))
+
+
+@dataclass(frozen=True)
+class ProveBoth:
+    """The function was asked, and does accept two values and no third one."""
+
+    probe: Probe
+    name: str = "prove both"
+
+    def do(self, run: Run) -> Wait | None:
+        if not self.probe.all_say(Verdict.ACCEPTED, run.old):
+            return Wait(LOOK, "The function does not accept the old value each time.")
+        if not self.probe.all_say(Verdict.ACCEPTED, run.new):
+            if self.probe.all_say(Verdict.REFUSED, run.new):
+                raise UnfitError(
+                    "The function refuses the new value: its handler does not accept two. "
+                    "Use a handler that does, or say accepts: one."
+                )
+            return Wait(LOOK, "The function does not accept the new value each time.")
+        stranger = self.probe.verdict(nonsense())
+        if stranger == Verdict.ACCEPTED:
+            raise UnfitError("The function accepts any value: it is open to everyone.")
+        if stranger == Verdict.UNSURE:
+            return Wait(LOOK, "The function cannot be asked just now.")
+        run.say("The function accepts the old and the new value, and refuses another.")
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Replace:
+    """The function accepts the new value instead of the old one: there is no overlap."""
+
+    environment: FunctionEnvironment
+    name: str = "replace"
+    # Whether to wait for old environments to end: not before the gateways were switched.
+    settle: bool = True
+
+    def do(self, run: Run) -> Wait | None:
+        if run.notes.get("gap") is None:
+            run.notes.put("gap", run.clock())
+        return self.environment.bring(run, Pair(run.new), settle=self.settle)
+
+    def undo(self, run: Run) -> Wait | None:
+        return self.environment.bring(run, Pair(run.old))
+
+
+@dataclass(frozen=True)
+class SwitchGateway:
+    """One gateway sends the new value."""
+
+    gateway: GatewaySender
+
+    @property
+    def name(self) -> str:
+        return f"switch {self.gateway.key}"
+
+    def do(self, run: Run) -> Wait | None:
+        return self.gateway.bring(run, run.new)
+
+    def undo(self, run: Run) -> Wait | None:
+        return self.gateway.bring(run, run.old)
+
+
+@dataclass(frozen=True)
+class SwitchPortal:
+    """The portal sends the new value. Each of its processes reads it for each request."""
+
+    versions: Versions
+    name: str = "switch portal"
+
+    def do(self, run: Run) -> Wait | None:
+        self.versions.use_new()
+        run.say("The portal sends the new value.")
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        self.versions.use_old()
+        run.say("The portal sends the old value.")
+        return None
+
+
+@dataclass(frozen=True)
+class Drain:
+    """No request under way may still present what is going away, and no late call either."""
+
+    name: str
+    back: bool = False
+
+    def do(self, run: Run) -> Wait | None:
+        return None if self.back else self._drained(run)
+
+    def undo(self, run: Run) -> Wait | None:
+        return self._drained(run) if self.back else None
+
+    def _drained(self, run: Run) -> Wait | None:
+        return run.since(self.name, run.waits.drain, "Requests under way come to an end.")
+
+
+class MovedError(Exception):
+    """A sender has left its value since: the steps from `step` on are to be done again."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Before the old value goes: is everything still as it was left?"""
+
+    environment: FunctionEnvironment
+    switches: list[SwitchGateway]
+    name: str = "verify"
+
+    def do(self, run: Run) -> Wait | None:
+        for switch in self.switches:
+            if not switch.gateway.sends(run, run.new):
+                run.say(f"{switch.gateway.name} no longer sends the new value.")
+                run.notes.drop("drain")
+                raise MovedError(switch.name)
+        if not self.environment.has(Pair(run.old, run.new)):
+            run.say("The function no longer accepts both values.")
+            run.notes.drop("drain")
+            raise MovedError("admit")
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        return None
+
+
+@dataclass(frozen=True)
+class VerifyBack:
+    """Before the new value goes again: did a call that was believed lost arrive after all?"""
+
+    switches: list[SwitchGateway]
+    name: str = "verify back"
+
+    def do(self, run: Run) -> Wait | None:
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        for switch in reversed(self.switches):
+            if not switch.gateway.sends(run, run.old):
+                run.notes.drop("drain")
+                raise MovedError(switch.name)
+        return None
+
+
+@dataclass(frozen=True)
+class Retire:
+    """The function accepts the new value alone."""
+
+    environment: FunctionEnvironment
+    name: str = "retire"
+
+    def do(self, run: Run) -> Wait | None:
+        return self.environment.bring(run, Pair(run.new))
+
+    def undo(self, run: Run) -> Wait | None:
+        raise NotImplementedError("From here a rotation goes only forward.")
+
+
+@dataclass(frozen=True)
+class ProveNew:
+    """The old value is refused, and the new one accepted wherever it comes from."""
+
+    probe: Probe
+    gateways: list[GatewaySender]
+    name: str = "prove new"
+
+    def do(self, run: Run) -> Wait | None:
+        if not self.probe.all_say(Verdict.ACCEPTED, run.new):
+            return Wait(LOOK, "The function does not accept the new value each time.")
+        if not self.probe.all_say(Verdict.REFUSED, run.old):
+            return Wait(LOOK, "The function does not refuse the old value each time.")
+        for gateway in self.gateways:
+            if wait := gateway.prove(run):
+                return wait
+        passed = [gateway for gateway in self.gateways if gateway.probe]
+        through = f" The new one passes through {len(passed)} of {len(self.gateways)} gateways."
+        run.say(f"The function refuses the old value.{through if self.gateways else ''}")
+        began = run.notes.get("gap")
+        if began is not None and self.gateways:
+            seconds = run.clock() - began
+            run.say(f"Requests through gateways may have been refused within {seconds:.0f} s.")
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The old value is sent no more."""
+
+    versions: Versions
+    name: str = "finish"
+
+    def do(self, run: Run) -> Wait | None:
+        self.versions.retire(old=True)
+        return None
+
+    def undo(self, run: Run) -> Wait | None:
+        raise NotImplementedError("From here a rotation goes only forward.")

@@ -1,0 +1,65 @@
+"""The old and the new value in the database."""
+
+import secrets
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from streams.models import Rotation, SecretVersion
+from streams.models.secrets import fingerprint
+from streams.rotation.lease import Lease
+
+State = SecretVersion.State
+
+
+@dataclass(frozen=True)
+class StoredVersions:
+    """`steps.Versions` over rows. Each change counts only while the lease holds."""
+
+    lease: Lease
+
+    @property
+    def _rotation(self) -> Rotation:
+        return self.lease.rotation
+
+    def generate(self) -> str:
+        rotation = self._rotation
+        if rotation.new is None:
+            # 32 random bytes; base64url is legal in a header, a mapping and an environment alike.
+            value = secrets.token_urlsafe(32)
+            newest = rotation.secret.versions.order_by("-number").first()
+            with transaction.atomic():
+                version = rotation.secret.versions.create(
+                    number=newest.number + 1 if newest else 1,
+                    value=value,
+                    fingerprint=fingerprint(value),
+                    state=State.PENDING,
+                )
+                self.lease.write(new=version)
+            rotation.new = version
+        return str(rotation.new.value)
+
+    @transaction.atomic
+    def use_new(self) -> None:
+        self.lease.renew()
+        before = self._rotation.secret.versions.filter(state=State.PREVIOUS)
+        before.exclude(pk=self._rotation.old.pk).update(state=State.RETIRED)
+        self._set(self._rotation.old, State.PREVIOUS)
+        self._set(self._rotation.new, State.CURRENT)
+
+    @transaction.atomic
+    def use_old(self) -> None:
+        self.lease.renew()
+        self._set(self._rotation.new, State.PENDING)
+        self._set(self._rotation.old, State.CURRENT)
+
+    @transaction.atomic
+    def retire(self, *, old: bool) -> None:
+        self.lease.renew()
+        self._set(self._rotation.old if old else self._rotation.new, State.RETIRED)
+
+    @staticmethod
+    def _set(version: SecretVersion | None, state: str) -> None:
+        # There is none yet where a rotation goes back before it has generated one.
+        if version is not None:
+            SecretVersion.objects.filter(pk=version.pk).update(state=state)

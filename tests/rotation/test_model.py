@@ -1,0 +1,236 @@
+"""The real steps over a model of AWS: whatever happens, no request that is due is refused."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.models import Mode, RotationState
+from streams.rotation.plan import Plan
+from streams.rotation.run import Waits
+from tests.rotation import world as model
+from tests.rotation.world import BrokenInvariantError, Fault, Rotating, World
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "no gateway": {"gateways": 0},
+    "one gateway": {"gateways": 1},
+    "two gateways": {"gateways": 2},
+    "an alias": {"gateways": 1, "alias": True},
+    "a gateway that does not tell": {"gateways": 1, "tells": False},
+}
+shapes = pytest.mark.parametrize("shape", SHAPES)
+
+
+def undisturbed(shape: str) -> World:
+    world = World(**SHAPES[shape])
+    assert Rotating(world).to_the_end() == RotationState.COMPLETED
+    return world
+
+
+def assert_rotated(world: World) -> None:
+    assert world.latest == {**model.OTHERS, "KEY": "new"}
+    assert world.serving.value == ("new",)
+    assert set(world.saved.values()) <= {"new"}
+    assert {sending.value for sending in world.sending.values()} <= {"new"}
+    assert (world.current, world.retired) == ("new", {"old"})
+
+
+def assert_as_before(world: World) -> None:
+    assert world.latest == {**model.OTHERS, "KEY": "old"}
+    assert world.serving.value == ("old",)
+    assert set(world.saved.values()) <= {"old"}
+    assert {sending.value for sending in world.sending.values()} <= {"old"}
+    assert world.current == "old"
+    assert world.retired == {"new"}
+
+
+@shapes
+def test_it_rotates(shape: str) -> None:
+    world = undisturbed(shape)
+
+    assert_rotated(world)
+    world.wait(100)
+    assert world.serving.met(world.now) == [("new",)]
+
+
+@shapes
+def test_any_fault_of_any_call_is_survived(shape: str) -> None:
+    calls = len(undisturbed(shape).calls)
+
+    for number, fault in itertools.product(range(calls), Fault):
+        world = World(**SHAPES[shape], faults={number: fault})
+        state = Rotating(world).to_the_end()
+        world.wait(100)
+
+        assert state == RotationState.COMPLETED, (number, fault)
+        assert_rotated(world)
+
+
+@shapes
+def test_a_roll_back_at_any_time_leaves_everything_as_it_was(shape: str) -> None:
+    rotating = Rotating(World(**SHAPES[shape]))
+    rotating.to_the_end()
+    ends = []
+
+    for number in range(rotating.turns):
+        world = World(**SHAPES[shape])
+        ends.append(Rotating(world).to_the_end(roll_back_at=number))
+        world.wait(100)
+        if ends[-1] == RotationState.ROLLED_BACK:
+            assert_as_before(world)
+        elif ends[-1] == RotationState.COMPLETED:
+            assert_rotated(world)
+
+    # Up to the last look round it goes back, from there on forward.
+    assert ends[0] == RotationState.FAILED
+    assert ends[len(ends) // 2] == RotationState.ROLLED_BACK
+    assert ends[-1] == RotationState.COMPLETED
+
+
+def latest_way_back(shape: str) -> int:
+    """The last turn of an undisturbed rotation before which it can still be rolled back."""
+    rotating = Rotating(World(**SHAPES[shape]))
+    turn = 0
+    while rotating.plan.can_go_back_from(rotating.progress.step):
+        turn = rotating.turns
+        rotating.turn()
+    return turn
+
+
+@shapes
+def test_faults_on_the_way_back_are_survived(shape: str) -> None:
+    late = latest_way_back(shape)
+    seen = World(**SHAPES[shape])
+    assert Rotating(seen).to_the_end(roll_back_at=late) == RotationState.ROLLED_BACK
+
+    for number, fault in itertools.product(range(len(seen.calls)), Fault):
+        world = World(**SHAPES[shape], faults={number: fault})
+        state = Rotating(world).to_the_end(roll_back_at=late)
+        world.wait(100)
+
+        assert state in (RotationState.ROLLED_BACK, RotationState.COMPLETED), (number, fault)
+        (assert_as_before if state == RotationState.ROLLED_BACK else assert_rotated)(world)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["one gateway", "an alias", "a gateway that does not tell"])
+def test_any_two_faults_of_calls_that_change_something_are_survived(shape: str) -> None:
+    for first_fault in Fault:
+        for first in undisturbed(shape).mutations:
+            one = World(**SHAPES[shape], faults={first: first_fault})
+            Rotating(one).to_the_end()
+            for second, fault in itertools.product(range(first + 1, len(one.calls)), Fault):
+                world = World(**SHAPES[shape], faults={first: first_fault, second: fault})
+                state = Rotating(world).to_the_end()
+                world.wait(100)
+
+                assert state == RotationState.COMPLETED, (first, first_fault, second, fault)
+                assert_rotated(world)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(SHAPES)),
+    st.dictionaries(st.integers(0, 150), st.sampled_from(Fault), max_size=12),
+    st.none() | st.integers(0, 80),
+)
+def test_many_faults_and_a_roll_back_are_survived(
+    shape: str, faults: dict[int, Fault], roll_back_at: int | None
+) -> None:
+    world = World(**SHAPES[shape], faults=faults)
+
+    state = Rotating(world).to_the_end(roll_back_at=roll_back_at)
+
+    world.wait(100)
+    if state == RotationState.COMPLETED:
+        assert_rotated(world)
+    elif state == RotationState.ROLLED_BACK:
+        assert_as_before(world)
+    else:
+        assert world.latest == {**model.OTHERS, "KEY": "old"}
+
+
+def test_what_is_denied_for_ever_changes_nothing_more() -> None:
+    numbers = undisturbed("two gateways").mutations
+
+    for number in numbers:
+        world = World(gateways=2, faults=dict.fromkeys(range(number, 1000), Fault.DENIED))
+        rotating = Rotating(world)
+        for _ in range(60):
+            rotating.turn()
+
+        assert rotating.progress.state == RotationState.STUCK
+        assert rotating.progress.problem
+
+
+# That the model can see a careless rotation: each of these is one.
+
+
+def without(plan: Plan, *names: str) -> Plan:
+    return Plan([step for step in plan.steps if step.name not in names], plan.last_to_undo)
+
+
+@pytest.mark.parametrize(
+    "careless",
+    [
+        ("admit", "prove both"),
+        ("drain",),
+        ("switch gateway 0",),
+        ("switch portal",),
+    ],
+)
+def test_the_model_sees_a_step_that_is_missing(careless: tuple[str, ...]) -> None:
+    rotating = Rotating(World(gateways=2))
+    rotating.plan = without(rotating.plan, *careless, "verify", "prove new")
+
+    with pytest.raises(BrokenInvariantError):
+        rotating.to_the_end()
+
+
+# That of deployments is within the one for requests under way.
+@pytest.mark.parametrize("wait", ["settle", "drain"])
+def test_the_model_sees_a_wait_that_is_too_short(
+    wait: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = {"settle": 0.0, "propagation": 5.0, "drain": 0.0} | {
+        name: getattr(model.WAITS, name) for name in ("settle", "drain") if name != wait
+    }
+    # A step that proves would notice, and wait by itself.
+    monkeypatch.setattr(model, "WAITS", Waits(**shorter))
+    rotating = Rotating(World(gateways=1))
+    rotating.plan = without(rotating.plan, "prove both", "prove new")
+
+    with pytest.raises(BrokenInvariantError):
+        rotating.to_the_end()
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.GAP])
+def test_a_function_that_accepts_one_value_ends_with_the_new_one(mode: Mode) -> None:
+    gateways = 0 if mode == Mode.HOLD else 2
+    seen = World(gateways=gateways, overlap=False)
+    assert Rotating(seen, mode).to_the_end() == RotationState.COMPLETED
+
+    for number, fault in itertools.product(range(len(seen.calls)), Fault):
+        world = World(gateways=gateways, overlap=False, faults={number: fault})
+
+        assert Rotating(world, mode).to_the_end() == RotationState.COMPLETED
+        assert_rotated(world)
+
+
+def test_the_model_sees_that_a_late_call_is_not_looked_for_on_the_way_back() -> None:
+    late = latest_way_back("one gateway")
+    kept = set()
+
+    for number in range(80):
+        world = World(gateways=1, faults={number: Fault.ARRIVES_LATE})
+        for turn in range(late + 1):
+            again = World(gateways=1, faults=world.faults)
+            rotating = Rotating(again)
+            rotating.plan = without(rotating.plan, "verify back")
+            if rotating.to_the_end(roll_back_at=turn) == RotationState.ROLLED_BACK:
+                again.wait(100)
+                kept |= set(again.saved.values())
+
+    assert kept == {"old", "new"}

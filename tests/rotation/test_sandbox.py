@@ -1,0 +1,117 @@
+"""Rotations of the real engine against the stand-in for AWS, with a function that runs."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import transaction
+from pytest_django.fixtures import Settings
+
+import sandbox
+from sandbox.client import Sandbox
+from streams.access.addresses import address_policy
+from streams.models import Gateway, Rotation, RotationState, Secret, SecretFunction
+from streams.rotation import engine, starting
+from streams.rotation.probing import Verdict, asker
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLER = ROOT / "functions" / "python"
+HEADER = "x-secret-header"
+NAME = "orders-export"
+OTHERS = {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "orders.csv", "LOG_LEVEL": "info"}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Sandbox]:
+    settings = sandbox.Settings(propagation_seconds=1, strict_mappings=True, strict_updates=True)
+    with sandbox.running(settings) as running:
+        running.put_object("exports", "orders.csv", b"a,b\n1,2\n" * 1000)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _settings(settings: Settings, aws: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 1.5
+    settings.PRIVATE_ORIGINS = [ip_network("127.0.0.0/8")]
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    engine.account.cache_clear()
+    yield
+    engine.account.cache_clear()
+
+
+@dataclass
+class Deployed:
+    """A function behind a function URL, and what stands before it."""
+
+    aws: Sandbox
+    secret: Secret
+    url: str
+    old: str
+
+    def rest(self, name: str, *, stage: str = "prod") -> Gateway:
+        made = self.aws.rest_api(name, self.url, HEADER, self.old, stage=stage)
+        return self.secret.gateways.create(
+            type="rest", region=self.aws.region, api_id=made.api_id, method="GET",
+            resource_id=made.resource_id, stage=made.stage, url=made.url,
+        )  # fmt: skip
+
+    def http(self, name: str, *, auto_deploy: bool = True) -> Gateway:
+        made = self.aws.http_api(name, self.url, HEADER, self.old, auto_deploy=auto_deploy)
+        return self.secret.gateways.create(
+            type="http", region=self.aws.region, api_id=made.api_id,
+            integration_id=made.integration_id, stage=made.stage, url=made.url,
+        )  # fmt: skip
+
+    def variables(self) -> dict[str, str]:
+        functions = self.aws.client("lambda")
+        answer = functions.get_function_configuration(FunctionName=self.secret.function.name)
+        found: dict[str, str] = answer["Environment"]["Variables"]
+        return found
+
+    def verdict(self, value: str) -> Verdict:
+        return asker(address_policy())(self.url, {HEADER: value})
+
+    def through(self, gateway: Gateway) -> Verdict:
+        return asker(address_policy())(gateway.url, {})
+
+
+@pytest.fixture
+def deployed(aws: Sandbox, transactional_db: None) -> Deployed:
+    old, name = secrets.token_urlsafe(32), f"{NAME}-{secrets.token_hex(3)}"
+    environment = {**OTHERS, "SECRET_HEADER": old}
+    url = aws.deploy_function(name, HANDLER, "app.handler", environment)
+    secret = Secret.objects.create(name="orders")
+    with transaction.atomic():
+        secret.set_value(old)
+    SecretFunction.objects.create(secret=secret, name=name, region=aws.region)
+    return Deployed(aws, secret, url, old)
+
+
+def rotated(secret: Secret) -> Rotation:
+    rotation = starting.start(secret, by="ada")
+    call_command("rotate", "orders", "--resume", "--wait")
+    rotation.refresh_from_db()
+    return rotation
+
+
+def test_a_function_behind_two_gateways_is_rotated(deployed: Deployed) -> None:
+    gateways = [
+        deployed.rest("rest"),
+        deployed.http("http"),
+        deployed.http("by-hand", auto_deploy=False),
+    ]
+
+    rotation = rotated(deployed.secret)
+
+    assert rotation.state == RotationState.COMPLETED, rotation.problem
+    new = deployed.secret.versions.get(state="current").value
+    assert deployed.variables() == {**OTHERS, "SECRET_HEADER": new}
+    assert deployed.verdict(deployed.old) == Verdict.REFUSED
+    assert deployed.verdict(new) == Verdict.ACCEPTED
+    for gateway in gateways:
+        assert deployed.through(gateway) == Verdict.ACCEPTED
