@@ -121,6 +121,7 @@ class Environment(BaseSettings):
     user_bytes_per_second: Size | None = Field(None, alias="SPILLWAY_USER_BYTES_PER_SECOND")
     user_daily_bytes: Size | None = Field(None, alias="SPILLWAY_USER_DAILY_BYTES")
     segment_memory: Size = Field(512 * 2**20, alias="SPILLWAY_SEGMENT_MEMORY")
+    tick: Seconds = Field(30, alias="SPILLWAY_TICK")
     rotation_settle: Seconds = Field(60, alias="SPILLWAY_ROTATION_SETTLE")
     rotation_propagation: Seconds = Field(30, alias="SPILLWAY_ROTATION_PROPAGATION")
     rotation_drain: Seconds = Field(120, alias="SPILLWAY_ROTATION_DRAIN")

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from streams.models import Download
+from streams.models import Download, Rotation
 from streams.rotation import engine
 
 
@@ -10,10 +10,13 @@ from streams.rotation import engine
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
     Download.objects.interrupt_abandoned()
-    engine.advance_due()
+    for pk in Rotation.objects.due().values_list("pk", flat=True):
+        advance_rotation.delay(pk)
 
 
 @shared_task
 def advance_rotation(pk: int) -> None:
-    """The doorbell of one rotation."""
-    engine.advance(pk)
+    """Takes one rotation forward, and rings again when its next turn has come."""
+    pause = engine.advance(pk)
+    if pause is not None:
+        advance_rotation.apply_async((pk,), countdown=pause)

@@ -39,21 +39,20 @@ def account() -> Account:
     return Account()
 
 
-def advance_due() -> None:
-    """Takes every rotation forward whose time has come."""
-    for pk in Rotation.objects.due().values_list("pk", flat=True):
-        advance(pk)
+def advance(pk: int) -> float | None:
+    """Takes one rotation as far as it comes without waiting, if it is due and nobody else has it.
 
-
-def advance(pk: int) -> None:
-    """Takes one rotation as far as it comes without waiting, if nobody else has it."""
+    The seconds until its next turn; None where there is none, or another worker sees to it.
+    """
     lease = claim(pk, settings.ROTATION_LEASE)
     if lease is None:
-        return
+        return None
     try:
-        _Worker(lease).work()
+        progress = _Worker(lease).work()
     except LostLeaseError:
         logger.warning("rotation_lost", extra={"rotation": pk})
+        return None
+    return None if progress.state in _TERMINAL else progress.pause
 
 
 class _Worker:
@@ -64,13 +63,14 @@ class _Worker:
         self.rotation = lease.rotation
         self.versions = StoredVersions(lease)
 
-    def work(self) -> None:
+    def work(self) -> Progress:
         progress = _progress_of(self.rotation)
         try:
             steps = self._plan()
         except (UnfitError, ControlError) as exc:
-            self._record(progress, machine.stuck(progress, str(exc)))
-            return
+            stuck = machine.stuck(progress, str(exc))
+            self._record(progress, stuck)
+            return stuck
         progress = self._heeded(progress, steps)
         run = self._run()
         until = time.monotonic() + TURN
@@ -81,7 +81,7 @@ class _Worker:
             last = rests or time.monotonic() > until
             self._record(progress, after, last=last)
             if last:
-                return
+                return after
             time.sleep(after.pause)
             progress = after
 
