@@ -3,13 +3,15 @@
 from celery import shared_task
 
 from streams.models import Download, Rotation
-from streams.rotation import engine
+from streams.rotation import calendar, engine
 
 
 @shared_task
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
     Download.objects.interrupt_abandoned()
+    # Stored is all that they must be: the next line finds them.
+    list(calendar.start_due())
     for pk in Rotation.objects.due().values_list("pk", flat=True):
         advance_rotation.delay(pk)
 

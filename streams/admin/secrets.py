@@ -7,6 +7,9 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action
@@ -15,6 +18,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from streams.admin.rotations import rotate
 from streams.models import Gateway, Secret, SecretFunction, SecretVersion
 from streams.models.secrets import validate_value
+from streams.rotation import calendar
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -31,7 +35,9 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Secret
-        fields = ("name", "header", "rotate_every", "window", "jitter", "store")
+        fields = (
+            "name", "header", "rotate_every", "window", "jitter", "rotation_paused", "store",
+        )  # fmt: skip
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -67,10 +73,13 @@ class VersionInline(TabularInline):  # type: ignore[misc]
 @admin.register(Secret)
 class SecretAdmin(ModelAdmin):  # type: ignore[misc]
     form = SecretForm
-    list_display = ("name", "header", "current", "rotate_every")
+    list_display = ("name", "header", "current", "rotate_every", "next_rotation")
     search_fields = ("name", "header")
     inlines = (FunctionInline, GatewayInline, VersionInline)
-    fields = ("name", "header", "new_value", "rotate_every", "window", "jitter", "store")
+    fields = (
+        "name", "header", "new_value", "rotate_every", "window", "jitter", "rotation_paused",
+        "store",
+    )  # fmt: skip
     actions_detail = ("rotation",)
 
     @action(description=_("Rotate …"), url_path="rotate", permissions=["change"])  # type: ignore[untyped-decorator]
@@ -79,12 +88,22 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         versions = SecretVersion.objects.filter(state="current").defer("value")
-        found = super().get_queryset(request)
+        found = calendar.with_past(super().get_queryset(request))
         return found.prefetch_related(Prefetch("versions", versions, to_attr="current_versions"))
 
     @admin.display(description=_("current value"))
     def current(self, secret: Any) -> str:
         return ", ".join(f"v{v.number} {v.fingerprint}" for v in secret.current_versions)
+
+    @admin.display(description=_("next rotation"))
+    def next_rotation(self, secret: Secret) -> str:
+        due = calendar.next_due(secret)
+        if due is None:
+            return gettext("paused") if secret.rotation_paused else ""
+        told = date_format(due, "DATETIME_FORMAT")
+        if calendar.is_overdue(secret, timezone.now()):
+            return gettext("overdue since %s") % told
+        return told
 
     def save_model(self, request: HttpRequest, obj: Secret, form: SecretForm, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -70,6 +70,9 @@ class Secret(models.Model):
     rotate_every = models.DurationField(_("rotate every"), null=True, blank=True)
     window = models.CharField(_("window"), max_length=11, null=True, blank=True)  # noqa: DJ001
     jitter = models.DurationField(_("jitter"), null=True, blank=True)
+    rotation_paused = models.BooleanField(
+        _("paused"), default=False, help_text=_("It does not rotate on its own for now.")
+    )
     store = models.CharField(
         _("store"), max_length=20, choices=Store.choices, default=Store.DATABASE
     )

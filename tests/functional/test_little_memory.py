@@ -79,8 +79,9 @@ def test_what_never_ends_fills_no_memory(origin: Origin, tmp_path: Path) -> None
 
         for script, statuses in (
             (endless_head, {502}),
-            (endless_size, {200}),
-            (endless_trailers, {200}),
+            # Whether its first bytes were read alone is chance.
+            (endless_size, {200, 502}),
+            (endless_trailers, {200, 502}),
             (endless_interim, {502, 504}),
             (endless_error, {502}),
         ):
