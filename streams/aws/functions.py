@@ -1,6 +1,7 @@
 """A Lambda function's configuration, versions and aliases."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,66 @@ class Alias:
     version: str
     revision_id: str
     weighted: bool
+
+
+@dataclass(frozen=True)
+class UrlConfig:
+    """A function URL. `auth_type` is `NONE` or `AWS_IAM`, `cors` what AWS tells of it."""
+
+    url: str
+    auth_type: str
+    invoke_mode: str
+    cors: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a function's policy that lets everybody in, on one condition.
+
+    `argument` is how `AddPermission` is told of the condition that a policy shows as `key`.
+    """
+
+    id: str
+    action: str
+    argument: Mapping[str, Any]
+    key: str
+    value: str
+
+    def is_in(self, statements: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether one of a policy's statements says the same, whatever its id."""
+        return any(self._is(one) for one in statements)
+
+    def _is(self, statement: Mapping[str, Any]) -> bool:
+        told = {
+            name: str(held).lower()
+            for conditions in (statement.get("Condition") or {}).values()
+            for name, held in conditions.items()
+        }
+        return (
+            statement.get("Effect") == "Allow"
+            and statement.get("Principal") in ("*", {"AWS": "*"})
+            and statement.get("Action") == self.action
+            and told == {self.key: self.value.lower()}
+        )
+
+
+# Without both of them nobody may call a public URL: the second one is needed since October 2025.
+PUBLIC = (
+    Statement(
+        "spillway-url",
+        "lambda:InvokeFunctionUrl",
+        {"FunctionUrlAuthType": "NONE"},
+        "lambda:FunctionUrlAuthType",
+        "NONE",
+    ),
+    Statement(
+        "spillway-invoke-via-url",
+        "lambda:InvokeFunction",
+        {"InvokedViaFunctionUrl": True},
+        "lambda:InvokedViaFunctionUrl",
+        "true",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -80,16 +141,65 @@ class Function:
         known = {"RevisionId": revision_id} if revision_id else {}
         self._call("UpdateAlias", Name=name, FunctionVersion=version, **known)
 
-    def url(self, qualifier: str = "") -> str | None:
+    def url(self, qualifier: str = "") -> UrlConfig | None:
         """`GetFunctionUrlConfig`; None where it has no URL."""
         try:
             answer = self._call("GetFunctionUrlConfig", **_qualified(qualifier))
         except MissingError:
             return None
-        return str(answer["FunctionUrl"])
+        # Absent: BUFFERED.
+        mode = answer.get("InvokeMode") or "BUFFERED"
+        return UrlConfig(answer["FunctionUrl"], answer["AuthType"], mode, answer.get("Cors") or {})
+
+    def add_url(self, qualifier: str, *, like: UrlConfig) -> None:
+        """`CreateFunctionUrlConfig`, with the same settings as another URL."""
+        cors = {"Cors": dict(like.cors)} if like.cors else {}
+        self._call(
+            "CreateFunctionUrlConfig",
+            **_qualified(qualifier),
+            AuthType=like.auth_type,
+            InvokeMode=like.invoke_mode,
+            **cors,
+        )
+
+    def missing_statements(self, qualifier: str = "") -> list[Statement]:
+        """`GetPolicy`: which of `PUBLIC` it does not have.
+
+        AWS keeps a policy for the function and for each alias.
+        """
+        try:
+            answer = self._call("GetPolicy", **_qualified(qualifier))
+        except MissingError:
+            return list(PUBLIC)
+        held = json.loads(answer["Policy"]).get("Statement") or []
+        return [statement for statement in PUBLIC if not statement.is_in(held)]
+
+    def permit(self, statement: Statement, qualifier: str = "") -> None:
+        """`AddPermission`."""
+        self._call(
+            "AddPermission",
+            **_qualified(qualifier),
+            StatementId=statement.id,
+            Action=statement.action,
+            Principal="*",
+            **statement.argument,
+        )
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return self.calls("lambda", operation, FunctionName=self.name, **parameters)
+
+
+def moved(address: str, urls: Mapping[str, str], alias: str) -> str | None:
+    """`address` with the function URL of `alias` in place of that of another alias.
+
+    `urls` are by alias. None where it begins with none of them.
+    """
+    for url in urls.values():
+        if f"{address}/" == url:
+            return urls[alias]
+        if address.startswith(url):
+            return urls[alias] + address.removeprefix(url)
+    return None
 
 
 def _qualified(qualifier: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ nothing without them, an HTTP API takes it raw and would send the quotes.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streams.aws.calls import Calls
@@ -22,7 +22,7 @@ _DYNAMIC = re.compile(r"(method\.|integration\.|context\.|stageVariables\.|\$)")
 
 @dataclass(frozen=True)
 class Mapped:
-    """What an integration sends as the header.
+    """What an integration sends as the header, and the `uri` that it sends it to.
 
     `value` is None where none can be read. `variable` is the stage variable that holds it.
     `problem` is `absent`, `unquoted`, `quoted`, `append` or `dynamic`.
@@ -31,6 +31,7 @@ class Mapped:
     value: str | None = field(repr=False)
     variable: str = ""
     problem: str = ""
+    uri: str = ""
 
 
 ABSENT = Mapped(None, problem="absent")
@@ -54,7 +55,7 @@ class RestIntegration:
 
     def saved(self) -> Mapped:
         """`GetIntegration`: what the next deployment publishes."""
-        return self._with_variable(_rest_mapped(self._parameters(), self.header))
+        return self._mapped(self._integration())
 
     def save(self, value: str, *, uri: str = "") -> None:
         """`UpdateIntegration`, or `UpdateStage` where a stage variable holds the value.
@@ -62,7 +63,7 @@ class RestIntegration:
         With `uri`, both change in one call.
         """
         _check_value(value)
-        parameters = self._parameters()
+        parameters = self._integration().get("requestParameters") or {}
         mapped = _rest_mapped(parameters, self.header)
         if mapped.variable:
             path = f"/variables/{mapped.variable}"
@@ -80,10 +81,7 @@ class RestIntegration:
     def deployed(self) -> Mapped | None:
         """`GetExport` of the stage: what it really serves. None where AWS does not tell."""
         integration = self._exported()
-        if integration is None:
-            return None
-        parameters = integration.get("requestParameters") or {}
-        return self._with_variable(_rest_mapped(parameters, self.header))
+        return None if integration is None else self._mapped(integration)
 
     def deploy(self) -> str:
         """`CreateDeployment` to the stage, which publishes all that is pending in the API."""
@@ -94,16 +92,9 @@ class RestIntegration:
         """The deployment that the stage has."""
         return str(self._stage().get("deploymentId", ""))
 
-    def roll_back(self, deployment: str) -> None:
-        """`UpdateStage` to an earlier deployment."""
-        self._update_stage({"op": "replace", "path": "/deploymentId", "value": deployment})
-
     def canary(self) -> bool:
         """Whether a share of the requests goes to another deployment."""
         return bool(self._stage().get("canarySettings"))
-
-    def uri(self) -> str:
-        return str(self._call("GetIntegration", **self._where).get("uri", ""))
 
     def pending(self) -> list[str]:
         """What else a deployment would publish, in sentences without values."""
@@ -125,8 +116,8 @@ class RestIntegration:
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return self.calls("apigateway", operation, restApiId=self.api_id, **parameters)
 
-    def _parameters(self) -> dict[str, str]:
-        return self._call("GetIntegration", **self._where).get("requestParameters") or {}
+    def _integration(self) -> dict[str, Any]:
+        return self._call("GetIntegration", **self._where)
 
     def _stage(self) -> dict[str, Any]:
         return self._call("GetStage", stageName=self.stage)
@@ -134,11 +125,12 @@ class RestIntegration:
     def _update_stage(self, operation: dict[str, str]) -> None:
         self._call("UpdateStage", stageName=self.stage, patchOperations=[operation])
 
-    def _with_variable(self, mapped: Mapped) -> Mapped:
-        if not mapped.variable:
-            return mapped
-        variables = self._stage().get("variables") or {}
-        return Mapped(variables.get(mapped.variable), mapped.variable)
+    def _mapped(self, integration: Mapping[str, Any]) -> Mapped:
+        mapped = _rest_mapped(integration.get("requestParameters") or {}, self.header)
+        if mapped.variable:
+            variables = self._stage().get("variables") or {}
+            mapped = replace(mapped, value=variables.get(mapped.variable))
+        return replace(mapped, uri=str(integration.get("uri", "")))
 
     def _export(self) -> dict[str, Any] | None:
         try:
@@ -189,7 +181,9 @@ class HttpIntegration:
 
     def saved(self) -> Mapped:
         """`GetIntegration`: what the next deployment publishes, or the stage by itself."""
-        return self._with_variable(_http_mapped(self._parameters(), self.header))
+        integration = self._integration()
+        parameters = integration.get("RequestParameters") or {}
+        return self._mapped(parameters, integration.get("IntegrationUri", ""))
 
     def save(self, value: str, *, uri: str = "") -> None:
         """`UpdateIntegration`, or `UpdateStage` where a stage variable holds the value.
@@ -197,7 +191,7 @@ class HttpIntegration:
         With `uri`, both change in one call.
         """
         _check_value(value)
-        parameters = self._parameters()
+        parameters = self._integration().get("RequestParameters") or {}
         mapped = _http_mapped(parameters, self.header)
         if mapped.variable:
             self._call("UpdateStage", StageName=self.stage, StageVariables={mapped.variable: value})
@@ -227,8 +221,7 @@ class HttpIntegration:
         ]
         if not found:
             return None
-        parameters = found[0].get("requestParameters") or {}
-        return self._with_variable(_http_mapped(parameters, self.header))
+        return self._mapped(found[0].get("requestParameters") or {}, found[0].get("uri", ""))
 
     def deploy(self) -> str:
         """`CreateDeployment` to the stage; nothing, where the stage deploys by itself."""
@@ -241,16 +234,9 @@ class HttpIntegration:
         """The deployment that the stage has."""
         return str(self._stage().get("DeploymentId", ""))
 
-    def roll_back(self, deployment: str) -> None:
-        """`UpdateStage` to an earlier deployment."""
-        self._call("UpdateStage", StageName=self.stage, DeploymentId=deployment)
-
     def canary(self) -> bool:
         """HTTP APIs have none."""
         return False
-
-    def uri(self) -> str:
-        return str(self._integration().get("IntegrationUri", ""))
 
     def pending(self) -> list[str]:
         """What else a deployment would publish; nothing where the stage deploys by itself."""
@@ -264,17 +250,15 @@ class HttpIntegration:
     def _integration(self) -> dict[str, Any]:
         return self._call("GetIntegration", IntegrationId=self.integration_id)
 
-    def _parameters(self) -> dict[str, str]:
-        return self._integration().get("RequestParameters") or {}
-
     def _stage(self) -> dict[str, Any]:
         return self._call("GetStage", StageName=self.stage)
 
-    def _with_variable(self, mapped: Mapped) -> Mapped:
-        if not mapped.variable:
-            return mapped
-        variables = self._stage().get("StageVariables") or {}
-        return Mapped(variables.get(mapped.variable), mapped.variable)
+    def _mapped(self, parameters: Mapping[str, str], uri: str) -> Mapped:
+        mapped = _http_mapped(parameters, self.header)
+        if mapped.variable:
+            variables = self._stage().get("StageVariables") or {}
+            mapped = replace(mapped, value=variables.get(mapped.variable))
+        return replace(mapped, uri=str(uri))
 
     def _export(self) -> dict[str, Any] | None:
         try:

@@ -26,6 +26,7 @@ from streams.models import (
     Endpoint,
     Rotation,
     Secret,
+    SecretFunction,
     State,
 )
 from streams.net.errors import OriginError
@@ -99,7 +100,18 @@ def _credentials(endpoint: Endpoint) -> Sequence[Credential]:
     if secret is None:
         return ()
     hold = _hold(secret)
-    return [Credential(secret.header, version.value, hold) for version in secret.versions.live()]
+    address = endpoint.url or endpoint.function
+    # Read anew for a resume: a rotation may just have found out where its aliases are.
+    function = SecretFunction.objects.filter(secret=secret).first()
+    return [
+        Credential(
+            secret.header,
+            version.value,
+            hold,
+            function.place(address, version.alias) if function else "",
+        )
+        for version in secret.versions.live()
+    ]
 
 
 def _hold(secret: Secret) -> float:

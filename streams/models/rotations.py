@@ -13,6 +13,7 @@ class Mode(models.TextChoices):
 
     OVERLAP = "overlap", _("the function accepts both values for a while")
     HOLD = "hold", _("the portal holds refused requests and tries both values")
+    PAIR = "pair", _("the other of two aliases takes over")
     GAP = "gap", _("requests through gateways are refused for a moment")
     EMERGENCY = "emergency", _("at once, with no waits")
 

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from streams.aws.functions import moved
 from streams.models.fields import EncryptedField
 
 # What may stand in an environment variable, in a header (RFC 9110 section 5.5) and between the
@@ -103,14 +104,15 @@ class Secret(models.Model):
         self.versions.filter(state=SecretVersion.State.PREVIOUS).update(
             state=SecretVersion.State.RETIRED
         )
-        self.versions.filter(state=SecretVersion.State.CURRENT).update(
-            state=SecretVersion.State.PREVIOUS
-        )
+        current = self.versions.filter(state=SecretVersion.State.CURRENT)
+        alias = current.values_list("alias", flat=True).first() or ""
+        current.update(state=SecretVersion.State.PREVIOUS)
         return self.versions.create(
             number=newest.number + 1 if newest else 1,
             value=value,
             fingerprint=fingerprint(value),
             state=SecretVersion.State.CURRENT,
+            alias=alias,
         )
 
 
@@ -139,6 +141,8 @@ class SecretVersion(models.Model):
     value = EncryptedField(editable=False)
     fingerprint = models.CharField(_("fingerprint"), max_length=12, editable=False)
     state = models.CharField(_("state"), max_length=10, choices=State.choices)
+    # Of a pair, the one whose function accepts this value, once a rotation has told.
+    alias = models.CharField(_("alias"), max_length=128, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = SecretVersionQuerySet.as_manager()
@@ -171,6 +175,8 @@ class SecretFunction(models.Model):
     role_arn = models.CharField(_("role to assume"), max_length=200, blank=True)
     alias = models.CharField(_("alias"), max_length=128, blank=True)
     aliases = models.JSONField(_("alias pair"), default=list, blank=True)
+    # The function URL of each of the pair, as rotations find them.
+    urls = models.JSONField(default=dict, editable=False)
     accepts = models.CharField(
         _("accepts"), max_length=3, choices=Accepts.choices, default=Accepts.TWO
     )
@@ -183,6 +189,18 @@ class SecretFunction(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def place(self, address: str, alias: str) -> str:
+        """Where `alias` of a pair is, if `address` leads to the other one; empty otherwise.
+
+        `address` is a URL, or a function's name with an alias.
+        """
+        if alias not in self.aliases:
+            return ""
+        for other in self.aliases:
+            if address.endswith(f":{other}"):
+                return address.removesuffix(other) + alias
+        return moved(address, self.urls, alias) or "" if alias in self.urls else ""
 
 
 class Gateway(models.Model):

@@ -98,6 +98,8 @@ class Credential:
     value: str = field(repr=False)
     # Seconds for which its refusal may be a rotation's doing, and is worth holding.
     hold: float = 0.0
+    # The URL or function that accepts it, where it is not the target's own.
+    place: str = ""
 
 
 # The values that the function may accept now, the current one first.

@@ -59,7 +59,8 @@ class HttpOrigin:
 
     async def open(self, wanted: Wanted, credential: Credential | None) -> Opened:
         """One attempt; same-origin redirects are followed. Raises an `OriginError`."""
-        url = with_query(self.target.url, wanted.query)
+        place = credential.place if credential else ""
+        url = with_query(place or self.target.url, wanted.query)
         return await self.open_url(url, wanted, credential)
 
     async def checksum(self, opened: Opened) -> Checksum | None:

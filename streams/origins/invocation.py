@@ -96,7 +96,8 @@ class InvocationOrigin(FunctionUrlOrigin):
             raise
 
     async def _invoke(self, method: str, wanted: Wanted, credential: Credential | None) -> Invoked:
-        url = await self._address()
+        place = credential.place if credential else ""
+        url = await self._address(place or self.target.function)
         fields = self.request_fields(wanted, credential)
         event = _event(method, wanted.query, fields)
         own = {"Accept": "*/*", "User-Agent": fields["User-Agent"]}
@@ -114,14 +115,14 @@ class InvocationOrigin(FunctionUrlOrigin):
             answer.body.abort()
             raise
 
-    async def _address(self) -> str:
+    async def _address(self, function: str) -> str:
         target = self.target
         endpoint = await self.account.endpoint(
             "lambda", region=target.region, role_arn=target.role_arn
         )
         parts = urlsplit(endpoint)
         # An ARN has colons, and may end in an alias.
-        name, qualifier = _name_and_qualifier(target.function)
+        name, qualifier = _name_and_qualifier(function)
         path = f"/2021-11-15/functions/{quote(name, safe='-_.~')}/response-streaming-invocations"
         query = f"?Qualifier={quote(qualifier, safe='-_.~')}" if qualifier else ""
         return f"{parts.scheme}://{parts.netloc}{path}{query}"

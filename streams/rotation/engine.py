@@ -86,8 +86,11 @@ class _Worker:
             progress = after
 
     def _plan(self) -> Plan:
-        made = parts(self.rotation.secret, self.versions, account(), self.lease.renew)
-        return plan(Mode(self.rotation.mode), made)
+        rotation = self.rotation
+        made = parts(
+            rotation.secret, self.versions, account(), self.lease.renew, in_use=rotation.old.alias
+        )
+        return plan(Mode(rotation.mode), made)
 
     def _heeded(self, progress: Progress, steps: Plan) -> Progress:
         """The progress after an operator's word, if there was one since the last turn."""

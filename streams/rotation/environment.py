@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streams.aws.functions import Alias, Configuration
+from streams.aws.functions import Alias, Configuration, Statement, UrlConfig
 from streams.rotation.problems import DriftError, UnfitError
 from streams.rotation.run import Run, Wait
 
@@ -22,6 +22,10 @@ class Function(Protocol):
     def publish(self, *, revision_id: str, code_sha256: str) -> Configuration: ...
     def alias(self, name: str) -> Alias: ...
     def move_alias(self, name: str, *, version: str, revision_id: str) -> None: ...
+    def url(self, qualifier: str = "") -> UrlConfig | None: ...
+    def add_url(self, qualifier: str, *, like: UrlConfig) -> None: ...
+    def missing_statements(self, qualifier: str = "") -> list[Statement]: ...
+    def permit(self, statement: Statement, qualifier: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class FunctionEnvironment:
-    """`variable` and `<variable>_NEXT` of a function; with `alias`, of the version it points at."""
+    """`variable` and `<variable>_NEXT` of a function; with `alias`, of the version it points at.
+
+    `like` is the alias that callers use, where `alias` is not that one: what may be released to
+    `alias` is what `like` has.
+    """
 
     function: Function
     variable: str
     alias: str = ""
+    like: str = ""
 
     def check(self, run: Run) -> None:
         """Raises where a rotation could not go on, or would overwrite what somebody else wrote."""
@@ -46,18 +55,18 @@ class FunctionEnvironment:
         self._check_ours(latest, run)
         if not self.alias:
             return
-        alias = self.function.alias(self.alias)
-        if alias.weighted:
+        for name in filter(None, (self.alias, self.like)):
+            if self.function.alias(name).weighted:
+                raise UnfitError(
+                    f"The alias {name} sends a share of its requests to another version, which "
+                    "would keep its value. Give it one version."
+                )
+        in_use = self.function.read(self._in_use)
+        self._check_ours(in_use, run)
+        if found := self._unreleased(latest, in_use):
             raise UnfitError(
-                f"The alias {self.alias} sends a share of its requests to another version, which "
-                "would keep its value. Give it one version."
-            )
-        served = self.function.read(self.alias)
-        self._check_ours(served, run)
-        if served.code_sha256 != latest.code_sha256:
-            raise UnfitError(
-                f"$LATEST has code that the alias {self.alias} does not have: a rotation would "
-                "release it. Release or take back that code first."
+                f"$LATEST has {found} that the alias {self._in_use} does not have: a rotation "
+                "would release it. Release it or take it back first."
             )
 
     def bring(self, run: Run, wanted: Pair, *, settle: bool = True) -> Wait | None:
@@ -108,20 +117,20 @@ class FunctionEnvironment:
 
     def _write(self, run: Run, latest: Configuration, wanted: Pair) -> None:
         names = (self.variable, f"{self.variable}_NEXT")
-        others = {name: text for name, text in latest.variables.items() if name not in names}
         pair = {name: text for name, text in zip(names, _texts(wanted), strict=True) if text}
         run.notes.drop("function ")
-        self.function.write(others | pair, revision_id=latest.revision_id)
+        self.function.write(self._others(latest) | pair, revision_id=latest.revision_id)
         run.say(f"{self.function.name}: {self.variable} holds the {_told(run, wanted)}.")
 
     def _release(self, run: Run, latest: Configuration, wanted: Pair) -> Wait | None:
         alias = self.function.alias(self.alias)
         served = self.function.read(self.alias)
-        self._check_ours(served, run)
+        in_use = self.function.read(self.like) if self.like else served
+        self._check_ours(in_use, run)
         if self._pair(served) == wanted:
             return None
-        if served.code_sha256 != latest.code_sha256:
-            raise DriftError(f"$LATEST has got code that the alias {self.alias} does not have.")
+        if found := self._unreleased(latest, in_use):
+            raise DriftError(f"$LATEST has got {found} that the alias {self._in_use} lacks.")
         run.notes.drop("function ")
         # AWS makes no second version of the same code and configuration: it answers with the first.
         version = self.function.publish(
@@ -133,9 +142,26 @@ class FunctionEnvironment:
         run.say(f"{self.function.name}: the alias {self.alias} has version {version.version}.")
         return Wait(LOOK, "The alias is being moved.")
 
-    @staticmethod
-    def _settled(run: Run, wanted: Pair) -> str:
-        return "function " + " ".join(run.label(text) for text in _texts(wanted) if text)
+    @property
+    def _in_use(self) -> str:
+        return self.like or self.alias
+
+    def _unreleased(self, latest: Configuration, in_use: Configuration) -> str:
+        """What `$LATEST` has, beside our own variables, and callers do not get yet."""
+        if latest.code_sha256 != in_use.code_sha256:
+            return "code"
+        one, other = (self._others(configuration) for configuration in (latest, in_use))
+        names = {name for name, _ in one.items() ^ other.items()}
+        return f"variables ({', '.join(sorted(names))})" if names else ""
+
+    def _others(self, configuration: Configuration) -> dict[str, str]:
+        """The variables that are none of ours."""
+        ours = (self.variable, f"{self.variable}_NEXT")
+        return {name: text for name, text in configuration.variables.items() if name not in ours}
+
+    def _settled(self, run: Run, wanted: Pair) -> str:
+        held = " ".join(run.label(text) for text in _texts(wanted) if text)
+        return f"function {self.alias} {held}"
 
 
 def _texts(pair: Pair) -> tuple[str, str]:

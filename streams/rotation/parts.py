@@ -1,6 +1,7 @@
 """What the steps of a stored rotation work on, made from its secret's registry entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import botocore.session
 
@@ -9,10 +10,11 @@ from streams.aws.account import Account
 from streams.aws.calls import Calls
 from streams.aws.functions import Function
 from streams.aws.gateways import HttpIntegration, RestIntegration
-from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from streams.models import Auth, Endpoint, Gateway, Kind, Secret, SecretFunction
 from streams.rotation import pace
 from streams.rotation.environment import FunctionEnvironment
-from streams.rotation.plan import Parts
+from streams.rotation.pair import AliasPair
+from streams.rotation.plan import PairParts, Parts
 from streams.rotation.probing import Ask, Probe, asker
 from streams.rotation.problems import UnfitError
 from streams.rotation.senders import GatewaySender
@@ -22,17 +24,30 @@ from streams.rotation.steps import Versions
 Guard = Callable[[], None]
 
 
-def parts(secret: Secret, versions: Versions, account: Account, guard: Guard) -> Parts:
-    """Raises `UnfitError` where the secret has no function, or nothing to ask it by."""
+def parts(
+    secret: Secret, versions: Versions, account: Account, guard: Guard, *, in_use: str
+) -> Parts | PairParts:
+    """`in_use` is the alias of the current value, if a rotation has told.
+
+    Raises `UnfitError` where the secret has no function, or nothing to ask it by.
+    """
     checked_by = SecretFunction.objects.filter(secret=secret).first()
     if checked_by is None:
         raise UnfitError(f"The secret {secret.name} names no function that checks it.")
     function = Function(_calls(account, checked_by, guard), checked_by.name)
     ask = asker(address_policy())
+    gateways = [_sender(account, gateway, guard, ask) for gateway in _gateways(secret)]
+    if checked_by.aliases:
+        pair = AliasPair(
+            function, checked_by.variable, tuple(checked_by.aliases), ask, secret.header, in_use,
+            _callers(secret),
+        )  # fmt: skip
+        senders = [replace(gateway, places=pair) for gateway in gateways]
+        return PairParts(pair, senders, versions)
     return Parts(
         environment=FunctionEnvironment(function, checked_by.variable, checked_by.alias),
-        gateways=[_sender(account, gateway, guard, ask) for gateway in _gateways(secret)],
-        probe=Probe(ask, _url(secret, function, checked_by.alias), secret.header),
+        gateways=gateways,
+        probes=list(_probes(secret, function, checked_by.alias, ask)),
         versions=versions,
     )
 
@@ -85,11 +100,27 @@ def _sender(account: Account, gateway: Gateway, guard: Guard, ask: Ask) -> Gatew
     return GatewaySender(f"gateway {gateway.pk}", str(gateway), integration, probe)
 
 
-def _url(secret: Secret, function: Function, alias: str) -> str:
-    """Where the function can be asked directly."""
-    endpoints = Endpoint.objects.filter(secret=secret, kind="function-url").exclude(url="")
-    known = endpoints.order_by("pk").values_list("url", flat=True).first()
-    url = known or function.url(alias)
-    if not url:
-        raise UnfitError("The function has no URL by which it could be asked what it accepts.")
-    return url
+def _callers(secret: Secret) -> list[str]:
+    """The URLs, and the functions with their aliases, that endpoints call with this secret."""
+    called = Endpoint.objects.filter(secret=secret, kind__in=[Kind.FUNCTION_URL, Kind.LAMBDA])
+    return [endpoint.url or endpoint.function for endpoint in called.order_by("pk")]
+
+
+def _probes(secret: Secret, function: Function, alias: str, ask: Ask) -> Iterator[Probe]:
+    """Whoever is to accept this secret: each is asked, since another function might be among them.
+
+    Raises `UnfitError` where nobody can be.
+    """
+    # What wants a signature besides would refuse us whatever we present.
+    called = Endpoint.objects.filter(secret=secret, auth=Auth.SECRET_HEADER).order_by("pk")
+    urls = {endpoint.url: endpoint for endpoint in reversed(called)}
+    for url, endpoint in urls.items():
+        yield Probe(ask, url, secret.header, f"The origin of {endpoint.slug}")
+    if urls:
+        return
+    config = function.url(alias)
+    if config is None or config.auth_type != "NONE":
+        raise UnfitError(
+            "The function has no URL of auth type NONE by which it could be asked what it accepts."
+        )
+    yield Probe(ask, config.url, secret.header)

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from streams.models.rotations import Mode
-from streams.rotation.environment import FunctionEnvironment
+from streams.rotation.environment import FunctionEnvironment, Pair
+from streams.rotation.pair import (
+    AliasPair,
+    PairPreflight,
+    Prepare,
+    ProveIdle,
+    ProvePair,
+    RetireAlias,
+)
 from streams.rotation.probing import Probe
+from streams.rotation.run import Run
 from streams.rotation.senders import GatewaySender
 from streams.rotation.steps import (
     Admit,
@@ -37,7 +46,16 @@ class Parts:
 
     environment: FunctionEnvironment
     gateways: list[GatewaySender]
-    probe: Probe
+    probes: Sequence[Probe]
+    versions: Versions
+
+
+@dataclass(frozen=True)
+class PairParts:
+    """The same where the function has an alias for each of two values."""
+
+    pair: AliasPair
+    gateways: list[GatewaySender]
     versions: Versions
 
 
@@ -55,23 +73,48 @@ class Plan:
         return self.index(name) <= self.index(self.last_to_undo)
 
 
-def plan(mode: Mode, parts: Parts) -> Plan:
+def plan(mode: Mode, parts: Parts | PairParts) -> Plan:
     """The steps for one way of rotating."""
+    if isinstance(parts, PairParts):
+        return _plan_of_pair(parts, at_once=mode == Mode.EMERGENCY)
+    return _plan_of_one(mode, parts)
+
+
+def _plan_of_pair(parts: PairParts, *, at_once: bool) -> Plan:
+    pair, versions = parts.pair, parts.versions
+    switches = [SwitchGateway(gateway) for gateway in parts.gateways]
+    prepare = Prepare(pair, versions)
+    verify = Verify(switches, pair.holds_new, prepare.name)
+    portal = SwitchPortal(versions)
+    begin: list[Step] = [PairPreflight(pair, parts.gateways), Generate(versions), prepare]
+    end: list[Step] = [RetireAlias(pair), ProvePair(pair, parts.gateways), Finish(versions)]
+    if at_once:
+        return Plan([*begin, *switches, portal, *end], portal.name)
+    before: list[Step] = [ProveIdle(pair), VerifyBack(switches), Drain("drain back", back=True)]
+    middle: list[Step] = [*before, *switches, portal, Drain("drain"), verify]
+    return Plan([*begin, *middle, *end], verify.name)
+
+
+def _plan_of_one(mode: Mode, parts: Parts) -> Plan:
     begin: list[Step] = [
-        Preflight(parts.environment, parts.gateways, parts.probe),
+        Preflight(parts.environment, parts.gateways, parts.probes),
         Generate(parts.versions),
     ]
     switches = [SwitchGateway(gateway) for gateway in parts.gateways]
     portal = SwitchPortal(parts.versions)
-    end: list[Step] = [ProveNew(parts.probe, parts.gateways), Finish(parts.versions)]
+    end: list[Step] = [ProveNew(parts.probes, parts.gateways), Finish(parts.versions)]
     admit, replace = Admit(parts.environment), Replace(parts.environment)
     retire = Retire(parts.environment)
+
+    def both(run: Run) -> bool:
+        return parts.environment.has(Pair(run.old, run.new))
+
     match mode:
         case Mode.OVERLAP:
-            verify = Verify(parts.environment, switches)
+            verify = Verify(switches, both, admit.name)
             middle: list[Step] = [
                 admit,
-                ProveBoth(parts.probe),
+                ProveBoth(parts.probes),
                 VerifyBack(switches),
                 Drain("drain back", back=True),
                 *switches,
@@ -91,4 +134,6 @@ def plan(mode: Mode, parts: Parts) -> Plan:
             at_once = Replace(parts.environment, "replace at once", settle=False)
             middle = [at_once, *switches, portal, replace]
             return Plan([*begin, *middle, *end], "prove new")
+        case Mode.PAIR:
+            raise ValueError("Two aliases have parts of their own.")
     assert_never(mode)

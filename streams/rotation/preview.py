@@ -1,13 +1,17 @@
 """What a rotation would read and change, told beforehand. Reads AWS, and changes nothing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from streams.aws.failures import ControlError
 from streams.models import Mode, Secret
 from streams.rotation import starting
 from streams.rotation.engine import account, waits
 from streams.rotation.parts import parts
-from streams.rotation.plan import Parts, plan
+from streams.rotation.plan import plan
 from streams.rotation.problems import RotationError
 from streams.rotation.run import Run
+from streams.rotation.steps import Step
 
 
 class _NoVersions:
@@ -25,13 +29,21 @@ class _NoVersions:
     def retire(self, *, old: bool) -> None:
         raise NotImplementedError
 
-
-class _NoNotes:
-    def get(self, key: str) -> None:
-        return None
-
-    def put(self, key: str, value: object) -> None:
+    def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
         raise NotImplementedError
+
+
+class _Forgotten:
+    """What the preflight notes is forgotten with the preview."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self._notes.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        self._notes[key] = value
 
     def drop(self, prefix: str) -> None:
         raise NotImplementedError
@@ -40,7 +52,9 @@ class _NoNotes:
 def preview(secret: Secret, *, accept_gap: bool = False) -> list[str]:
     """Lines for an operator. Raises `RotationError` for what would keep it from beginning."""
     mode = starting.mode_of(secret, accept_gap=True)
-    made = parts(secret, _NoVersions(), account(), lambda: None)
+    current = secret.versions.filter(state="current").first()
+    in_use = current.alias if current else ""
+    made = parts(secret, _NoVersions(), account(), lambda: None, in_use=in_use)
     lines = [f"{secret.name}: {mode.label}"]
     if mode == Mode.GAP and not accept_gap:
         lines.append(starting.GAP)
@@ -49,21 +63,18 @@ def preview(secret: Secret, *, accept_gap: bool = False) -> list[str]:
         f"Waits: {pause.settle:g} s for old execution environments, {pause.propagation:g} s for "
         f"each deployment, {pause.drain:g} s for requests under way."
     )
-    lines += [
-        f"Step {number}: {step.name}" for number, step in enumerate(plan(mode, made).steps, 1)
-    ]
-    return lines + _found(secret, made)
-
-
-def _found(secret: Secret, made: Parts) -> list[str]:
-    current = secret.versions.filter(state="current").first()
+    steps = plan(mode, made).steps
+    lines += [f"Step {number}: {step.name}" for number, step in enumerate(steps, 1)]
     if current is None:
-        return [f"The secret {secret.name} has no value yet."]
+        return [*lines, f"The secret {secret.name} has no value yet."]
+    return lines + _found(current.value, steps[0])
+
+
+def _found(value: str, preflight: Step) -> list[str]:
     lines: list[str] = []
-    run = Run(current.value, "", _NoNotes(), waits(Mode.EMERGENCY), lambda: 0.0, lines.append)
-    for step in plan(Mode.OVERLAP, made).steps[:1]:
-        try:
-            step.do(run)
-        except (RotationError, ControlError) as exc:
-            lines.append(f"It would stop at {step.name}: {exc}")
+    run = Run(value, "", _Forgotten(), waits(Mode.EMERGENCY), lambda: 0.0, lines.append)
+    try:
+        preflight.do(run)
+    except (RotationError, ControlError) as exc:
+        lines.append(f"It would stop at {preflight.name}: {exc}")
     return lines

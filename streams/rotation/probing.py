@@ -31,11 +31,15 @@ Ask = Callable[[str, dict[str, str]], Verdict]
 
 @dataclass(frozen=True)
 class Probe:
-    """Where a value is presented, and how. Through a gateway nothing is presented: it does that."""
+    """Where a value is presented, and how. Through a gateway nothing is presented: it does that.
+
+    `whom` is what sentences call it.
+    """
 
     ask: Ask
     url: str
     header: str = ""
+    whom: str = "The function"
 
     def all_say(self, verdict: Verdict, value: str = "") -> bool:
         """Whether `TIMES` requests in a row were answered so."""

@@ -25,12 +25,19 @@ class Integration(Protocol):
     """`aws.gateways.RestIntegration` or `HttpIntegration`, or a model of them."""
 
     def saved(self) -> Mapped: ...
-    def save(self, value: str) -> None: ...
+    def save(self, value: str, *, uri: str = "") -> None: ...
     def deployed(self) -> Mapped | None: ...
     def deploy(self) -> str: ...
     def deployment(self) -> str: ...
     def canary(self) -> bool: ...
     def pending(self) -> list[str]: ...
+
+
+class Places(Protocol):
+    """Where each value is accepted, where that is not one address for both."""
+
+    def uri(self, run: Run, uri: str, value: str) -> str:
+        """`uri` as it must be for `value`. Raises `DriftError` where it leads elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,17 @@ class GatewaySender:
     name: str
     integration: Integration
     probe: Probe | None
+    places: Places | None = None
 
     def check(self, run: Run) -> None:
         """Raises where its value is none of ours, or a deployment would not reach all requests."""
         saved = self.integration.saved()
         self._check_ours(run, saved)
+        if saved.variable and self.places:
+            raise UnfitError(
+                f"{self.name} takes the value from a stage variable: it cannot change together "
+                "with the address. Map the header to the value itself."
+            )
         if not saved.variable:
             deployed = self.integration.deployed()
             if deployed is not None:
@@ -56,13 +69,18 @@ class GatewaySender:
                     "Promote or remove it first."
                 )
 
+    def uris(self) -> list[str]:
+        """Where it sends requests now, and will after its next deployment."""
+        mapped = (self.integration.saved(), self.integration.deployed())
+        return [one.uri for one in mapped if one is not None]
+
     def bring(self, run: Run, wanted: str) -> Wait | None:
         """One action towards a gateway that sends `wanted` with every request, and has for long."""
         saved = self.integration.saved()
         self._check_ours(run, saved)
-        if saved.value != wanted:
+        if not self._has(run, saved, wanted):
             run.notes.drop(f"{self.key} ")
-            self.integration.save(wanted)
+            self.integration.save(wanted, uri=self._uri(run, saved, wanted))
             run.say(f"{self.name}: the mapping holds the {run.label(wanted)} value.")
             return Wait(AGAIN, "The mapping is read back.")
         if not saved.variable and not self._is_deployed(run, wanted):
@@ -81,7 +99,9 @@ class GatewaySender:
         """Whether it sends `wanted`, as far as AWS tells."""
         saved = self.integration.saved()
         self._check_ours(run, saved)
-        return saved.value == wanted and (bool(saved.variable) or self._is_deployed(run, wanted))
+        if not self._has(run, saved, wanted):
+            return False
+        return bool(saved.variable) or self._is_deployed(run, wanted)
 
     def prove(self, run: Run) -> Wait | None:
         """None where requests through it are accepted, several in a row."""
@@ -92,10 +112,17 @@ class GatewaySender:
     def _is_deployed(self, run: Run, wanted: str) -> bool:
         deployed = self.integration.deployed()
         if deployed is not None:
-            return deployed.value == wanted
+            return self._has(run, deployed, wanted)
         # AWS does not tell what the stage has: then it must still have what we deployed to it.
         noted = run.notes.get(f"{self.key} {run.label(wanted)} deployed")
         return noted is not None and noted in ("", self.integration.deployment())
+
+    def _has(self, run: Run, mapped: Mapped, wanted: str) -> bool:
+        return mapped.value == wanted and self._uri(run, mapped, wanted) in ("", mapped.uri)
+
+    def _uri(self, run: Run, mapped: Mapped, wanted: str) -> str:
+        """Where the value belongs; empty where it is all one."""
+        return self.places.uri(run, mapped.uri, wanted) if self.places else ""
 
     def _check_ours(self, run: Run, mapped: Mapped) -> None:
         if mapped.problem == "absent":

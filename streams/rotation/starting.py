@@ -25,7 +25,7 @@ def mode_of(secret: Secret, *, emergency: bool = False, accept_gap: bool = False
             f"The secret {secret.name} names no function that checks it. Add it to the registry."
         )
     if function.aliases:
-        raise NotNowError("Alias pairs cannot be rotated by this version of Spillway.")
+        return Mode.EMERGENCY if emergency else Mode.PAIR
     if function.accepts == Accepts.TWO:
         return Mode.EMERGENCY if emergency else Mode.OVERLAP
     if not secret.gateways.exists():

@@ -3,6 +3,7 @@
 A step reads first, acts at most once, and says what is still to be waited for; None is: reached.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,9 @@ class Versions(Protocol):
     def retire(self, *, old: bool) -> None:
         """One of the two is no longer sent."""
 
+    def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
+        """Which alias accepts which of the two, and the function URL of each alias."""
+
 
 class Step(Protocol):
     """One result. `undo` brings about that it might never have been wanted."""
@@ -47,37 +51,51 @@ class Preflight:
 
     environment: FunctionEnvironment
     gateways: list[GatewaySender]
-    probe: Probe
+    probes: Sequence[Probe]
     name: str = "preflight"
 
     def do(self, run: Run) -> Wait | None:
         self.environment.check(run)
         for gateway in self.gateways:
             gateway.check(run)
-        wait = self._probed(run)
-        if wait is None:
-            self._tell_of_others(run)
-        return wait
-
-    def _tell_of_others(self, run: Run) -> None:
-        for gateway in self.gateways:
-            for sentence in gateway.integration.pending():
-                run.say(f"{gateway.name}: a deployment also publishes: {sentence}.")
-
-    def _probed(self, run: Run) -> Wait | None:
-        current = self.probe.verdict(run.old)
-        if current == Verdict.REFUSED:
-            raise UnfitError("The function refuses the current value.")
-        stranger = self.probe.verdict(nonsense())
-        if stranger == Verdict.ACCEPTED:
-            raise UnfitError("The function accepts any value: it is open to everyone.")
-        if Verdict.UNSURE in (current, stranger):
-            return Wait(LOOK, "The function cannot be asked just now.")
-        run.say("The function accepts the current value and refuses another.")
+        for probe in self.probes:
+            if wait := check_current(run, probe):
+                return wait
+        tell_of_others(run, self.gateways)
         return None
 
     def undo(self, run: Run) -> Wait | None:
         return None
+
+
+def check_current(run: Run, probe: Probe) -> Wait | None:
+    """None where the current value is accepted and no other one. Raises `UnfitError`."""
+    current = probe.verdict(run.old)
+    if current == Verdict.REFUSED:
+        raise UnfitError(f"{probe.whom} refuses the current value.")
+    if current == Verdict.UNSURE:
+        return Wait(LOOK, f"{probe.whom} cannot be asked just now.")
+    wait = refuses_others(probe)
+    if wait is None:
+        run.say(f"{probe.whom} accepts the current value and refuses another.")
+    return wait
+
+
+def refuses_others(probe: Probe) -> Wait | None:
+    """None where a value that nobody knows is refused. Raises `UnfitError` where it is not."""
+    verdict = probe.verdict(nonsense())
+    if verdict == Verdict.ACCEPTED:
+        raise UnfitError(f"{probe.whom} accepts any value: it is open to everyone.")
+    if verdict == Verdict.UNSURE:
+        return Wait(LOOK, f"{probe.whom} cannot be asked just now.")
+    return None
+
+
+def tell_of_others(run: Run, gateways: Sequence[GatewaySender]) -> None:
+    """Says what a deployment will publish beside our own change."""
+    for gateway in gateways:
+        for sentence in gateway.integration.pending():
+            run.say(f"{gateway.name}: a deployment also publishes: {sentence}.")
 
 
 @dataclass(frozen=True)
@@ -114,26 +132,31 @@ class Admit:
 class ProveBoth:
     """The function was asked, and does accept two values and no third one."""
 
-    probe: Probe
+    probes: Sequence[Probe]
     name: str = "prove both"
 
     def do(self, run: Run) -> Wait | None:
-        if not self.probe.all_say(Verdict.ACCEPTED, run.old):
-            return Wait(LOOK, "The function does not accept the old value each time.")
-        if not self.probe.all_say(Verdict.ACCEPTED, run.new):
-            if self.probe.all_say(Verdict.REFUSED, run.new):
-                raise UnfitError(
-                    "The function refuses the new value: its handler does not accept two. "
-                    "Use a handler that does, or say accepts: one."
-                )
-            return Wait(LOOK, "The function does not accept the new value each time.")
-        stranger = self.probe.verdict(nonsense())
-        if stranger == Verdict.ACCEPTED:
-            raise UnfitError("The function accepts any value: it is open to everyone.")
-        if stranger == Verdict.UNSURE:
-            return Wait(LOOK, "The function cannot be asked just now.")
-        run.say("The function accepts the old and the new value, and refuses another.")
+        for probe in self.probes:
+            if wait := self._proven(run, probe):
+                return wait
         return None
+
+    @staticmethod
+    def _proven(run: Run, probe: Probe) -> Wait | None:
+        if not probe.all_say(Verdict.ACCEPTED, run.old):
+            return Wait(LOOK, f"{probe.whom} does not accept the old value each time.")
+        if not probe.all_say(Verdict.ACCEPTED, run.new):
+            if probe.all_say(Verdict.REFUSED, run.new):
+                raise UnfitError(
+                    f"{probe.whom} refuses the new value: its handler does not accept two, or is "
+                    "another than the function that this secret names. Use a handler that accepts "
+                    "two, or say accepts: one; and give another function a secret of its own."
+                )
+            return Wait(LOOK, f"{probe.whom} does not accept the new value each time.")
+        wait = refuses_others(probe)
+        if wait is None:
+            run.say(f"{probe.whom} accepts the old and the new value, and refuses another.")
+        return wait
 
     def undo(self, run: Run) -> Wait | None:
         return None
@@ -219,10 +242,15 @@ class MovedError(Exception):
 
 @dataclass(frozen=True)
 class Verify:
-    """Before the old value goes: is everything still as it was left?"""
+    """Before the old value goes: is everything still as it was left?
 
-    environment: FunctionEnvironment
+    `holds` asks that of the function; where it is not so, the steps from `otherwise` on are done
+    again.
+    """
+
     switches: list[SwitchGateway]
+    holds: Callable[[Run], bool]
+    otherwise: str
     name: str = "verify"
 
     def do(self, run: Run) -> Wait | None:
@@ -231,10 +259,10 @@ class Verify:
                 run.say(f"{switch.gateway.name} no longer sends the new value.")
                 run.notes.drop("drain")
                 raise MovedError(switch.name)
-        if not self.environment.has(Pair(run.old, run.new)):
-            run.say("The function no longer accepts both values.")
+        if not self.holds(run):
+            run.say("The function no longer accepts what it did.")
             run.notes.drop("drain")
-            raise MovedError("admit")
+            raise MovedError(self.otherwise)
         return None
 
     def undo(self, run: Run) -> Wait | None:
@@ -277,21 +305,18 @@ class Retire:
 class ProveNew:
     """The old value is refused, and the new one accepted wherever it comes from."""
 
-    probe: Probe
+    probes: Sequence[Probe]
     gateways: list[GatewaySender]
     name: str = "prove new"
 
     def do(self, run: Run) -> Wait | None:
-        if not self.probe.all_say(Verdict.ACCEPTED, run.new):
-            return Wait(LOOK, "The function does not accept the new value each time.")
-        if not self.probe.all_say(Verdict.REFUSED, run.old):
-            return Wait(LOOK, "The function does not refuse the old value each time.")
-        for gateway in self.gateways:
-            if wait := gateway.prove(run):
-                return wait
-        passed = [gateway for gateway in self.gateways if gateway.probe]
-        through = f" The new one passes through {len(passed)} of {len(self.gateways)} gateways."
-        run.say(f"The function refuses the old value.{through if self.gateways else ''}")
+        for probe in self.probes:
+            if not probe.all_say(Verdict.ACCEPTED, run.new):
+                return Wait(LOOK, f"{probe.whom} does not accept the new value each time.")
+            if not probe.all_say(Verdict.REFUSED, run.old):
+                return Wait(LOOK, f"{probe.whom} does not refuse the old value each time.")
+        if wait := prove_gateways(run, self.gateways):
+            return wait
         began = run.notes.get("gap")
         if began is not None and self.gateways:
             seconds = run.clock() - began
@@ -300,6 +325,17 @@ class ProveNew:
 
     def undo(self, run: Run) -> Wait | None:
         return None
+
+
+def prove_gateways(run: Run, gateways: Sequence[GatewaySender]) -> Wait | None:
+    """None, and the last line of the story, where the new value passes through all of them."""
+    for gateway in gateways:
+        if wait := gateway.prove(run):
+            return wait
+    passed = [gateway for gateway in gateways if gateway.probe]
+    through = f" The new one passes through {len(passed)} of {len(gateways)} gateways."
+    run.say(f"The function refuses the old value.{through if gateways else ''}")
+    return None
 
 
 @dataclass(frozen=True)

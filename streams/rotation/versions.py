@@ -1,11 +1,12 @@
 """The old and the new value in the database."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
 
-from streams.models import Rotation, SecretVersion
+from streams.models import Rotation, SecretFunction, SecretVersion
 from streams.models.secrets import fingerprint
 from streams.rotation.lease import Lease
 
@@ -57,6 +58,14 @@ class StoredVersions:
     def retire(self, *, old: bool) -> None:
         self.lease.renew()
         self._set(self._rotation.old if old else self._rotation.new, State.RETIRED)
+
+    @transaction.atomic
+    def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
+        self.lease.renew()
+        for version, alias in ((self._rotation.old, old), (self._rotation.new, new)):
+            assert version is not None
+            SecretVersion.objects.filter(pk=version.pk).update(alias=alias)
+        SecretFunction.objects.filter(secret=self._rotation.secret).update(urls=dict(urls))
 
     @staticmethod
     def _set(version: SecretVersion | None, state: str) -> None:

@@ -33,7 +33,7 @@ version: 1
 secrets:
   - name: orders
     value_from_env: ORDERS
-    function: {{name: orders-export, region: {region}}}
+    function: {{name: orders-export, region: {region}{function}}}
     gateways:
       - {{type: rest, region: {region}, api_id: {rest.api_id}, resource_id: {rest.resource_id}, method: GET, stage: prod, url: "{rest.url}"}}
       - {{type: http, region: {region}, api_id: {http.api_id}, integration_id: {http.integration_id}, stage: $default, url: "{http.url}"}}
@@ -101,8 +101,18 @@ def answer_of(url: str, **fields: str) -> tuple[int, bytes]:
         return exc.code, exc.read()
 
 
+def with_two_aliases(aws: Sandbox) -> str:
+    """The URL of the one that everybody calls. The other one has none yet."""
+    functions = aws.client("lambda")
+    version = functions.publish_version(FunctionName="orders-export")["Version"]
+    for name in ("blue", "green"):
+        functions.create_alias(FunctionName="orders-export", Name=name, FunctionVersion=version)
+    aws.open_to_everyone("orders-export", qualifier="blue")
+    return aws.function_url("orders-export", qualifier="blue")
+
+
 @contextlib.contextmanager
-def stage(folder: Path, origin: Origin, **settings: str) -> Iterator[Stage]:
+def stage(folder: Path, origin: Origin, *, pair: bool = False, **settings: str) -> Iterator[Stage]:
     knobs = sandbox.Settings(propagation_seconds=1, strict_mappings=True, strict_updates=True)
     value = secrets.token_urlsafe(32)
     with sandbox.running(knobs) as aws, contextlib.ExitStack() as stack:
@@ -111,9 +121,12 @@ def stage(folder: Path, origin: Origin, **settings: str) -> Iterator[Stage]:
             "EXPORT_BUCKET": "exports", "EXPORT_KEY": "orders.csv", "SECRET_HEADER": value,
         }  # fmt: skip
         url = aws.deploy_function("orders-export", HANDLER, "app.handler", environment)
+        function = ""
+        if pair:
+            url, function = with_two_aliases(aws), ", accepts: one, aliases: [blue, green]"
         rest = aws.rest_api("rest", url, HEADER, value)
         http = aws.http_api("http", url, HEADER, value)
-        text = REGISTRY.format(region=aws.region, rest=rest, http=http, url=url)
+        text = REGISTRY.format(region=aws.region, rest=rest, http=http, url=url, function=function)
         waits = {
             "SPILLWAY_ROTATION_SETTLE": "1.5",
             "SPILLWAY_ROTATION_PROPAGATION": "1.5",
@@ -195,3 +208,30 @@ def test_ten_rotations_under_load_with_a_worker_killed_in_each_refuse_nothing(
 
     assert clients.wrong == []
     assert clients.asked > 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_aliases_take_turns_under_load_and_refuse_nothing(
+    tmp_path: Path, origin: Origin
+) -> None:
+    with stage(tmp_path, origin, pair=True) as made, load(made) as clients:
+        functions = made.aws.client("lambda")
+        made.work(1)
+        for number in range(3):
+            old = made.variables()["SECRET_HEADER"]
+            made.manage("rotate", "orders")
+            time.sleep(2 * number)
+            made.kill(1)
+            made.work(1)
+            assert until(lambda: made.step()[1] == "completed", 90), (number, made.step())
+            new = made.variables()["SECRET_HEADER"]
+            assert new != old
+            for alias in ("blue", "green"):
+                where = {"FunctionName": "orders-export", "Qualifier": alias}
+                url = functions.get_function_url_config(**where)["FunctionUrl"]
+                assert answer_of(url, **{HEADER: old})[0] == 403
+                assert answer_of(url, **{HEADER: new})[0] == 200
+
+    assert clients.wrong == []
+    assert clients.asked > 150

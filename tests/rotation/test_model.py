@@ -19,6 +19,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "two gateways": {"gateways": 2},
     "an alias": {"gateways": 1, "alias": True},
     "a gateway that does not tell": {"gateways": 1, "tells": False},
+    "two aliases": {"gateways": 2, "pair": True},
+    "two aliases and no gateway": {"gateways": 0, "pair": True},
+    "two aliases and a gateway that does not tell": {"gateways": 1, "pair": True, "tells": False},
 }
 shapes = pytest.mark.parametrize("shape", SHAPES)
 
@@ -31,17 +34,24 @@ def undisturbed(shape: str) -> World:
 
 def assert_rotated(world: World) -> None:
     assert world.latest == {**model.OTHERS, "KEY": "new"}
-    assert world.serving.value == ("new",)
-    assert set(world.saved.values()) <= {"new"}
-    assert {sending.value for sending in world.sending.values()} <= {"new"}
+    assert {serving.value for serving in world.serving.values()} == {("new",)}
+    assert_sent(world, ("green" if world.pair else next(iter(world.serving)), "new"))
     assert (world.current, world.retired) == ("new", {"old"})
+
+
+def assert_sent(world: World, sent: tuple[str, str]) -> None:
+    assert set(world.saved.values()) <= {sent}
+    assert {sending.value for sending in world.sending.values()} <= {sent}
+    assert world.portal.value == sent
 
 
 def assert_as_before(world: World) -> None:
     assert world.latest == {**model.OTHERS, "KEY": "old"}
-    assert world.serving.value == ("old",)
-    assert set(world.saved.values()) <= {"old"}
-    assert {sending.value for sending in world.sending.values()} <= {"old"}
+    # An alias that nobody calls has what it had, or the same as the other one.
+    assert {serving.value for serving in world.serving.values()} <= {("old",), ("older",)}
+    first = next(iter(world.serving))
+    assert world.serving[first].value == ("old",)
+    assert_sent(world, (first, "old"))
     assert world.current == "old"
     assert world.retired == {"new"}
 
@@ -52,7 +62,8 @@ def test_it_rotates(shape: str) -> None:
 
     assert_rotated(world)
     world.wait(100)
-    assert world.serving.met(world.now) == [("new",)]
+    for serving in world.serving.values():
+        assert serving.met(world.now) == [("new",)]
 
 
 @shapes
@@ -173,16 +184,19 @@ def without(plan: Plan, *names: str) -> Plan:
 
 
 @pytest.mark.parametrize(
-    "careless",
+    ("pair", "careless"),
     [
-        ("admit", "prove both"),
-        ("drain",),
-        ("switch gateway 0",),
-        ("switch portal",),
+        (False, ("admit", "prove both")),
+        (False, ("drain",)),
+        (False, ("switch gateway 0",)),
+        (False, ("switch portal",)),
+        (True, ("drain",)),
+        (True, ("switch gateway 0",)),
+        (True, ("switch portal",)),
     ],
 )
-def test_the_model_sees_a_step_that_is_missing(careless: tuple[str, ...]) -> None:
-    rotating = Rotating(World(gateways=2))
+def test_the_model_sees_a_step_that_is_missing(pair: bool, careless: tuple[str, ...]) -> None:
+    rotating = Rotating(World(gateways=2, pair=pair))
     rotating.plan = without(rotating.plan, *careless, "verify", "prove new")
 
     with pytest.raises(BrokenInvariantError):
@@ -191,16 +205,17 @@ def test_the_model_sees_a_step_that_is_missing(careless: tuple[str, ...]) -> Non
 
 # That of deployments is within the one for requests under way.
 @pytest.mark.parametrize("wait", ["settle", "drain"])
+@pytest.mark.parametrize("pair", [False, True])
 def test_the_model_sees_a_wait_that_is_too_short(
-    wait: str, monkeypatch: pytest.MonkeyPatch
+    wait: str, pair: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorter = {"settle": 0.0, "propagation": 5.0, "drain": 0.0} | {
         name: getattr(model.WAITS, name) for name in ("settle", "drain") if name != wait
     }
     # A step that proves would notice, and wait by itself.
     monkeypatch.setattr(model, "WAITS", Waits(**shorter))
-    rotating = Rotating(World(gateways=1))
-    rotating.plan = without(rotating.plan, "prove both", "prove new")
+    rotating = Rotating(World(gateways=1, pair=pair))
+    rotating.plan = without(rotating.plan, "prove both", "prove alias", "prove new")
 
     with pytest.raises(BrokenInvariantError):
         rotating.to_the_end()
@@ -231,6 +246,6 @@ def test_the_model_sees_that_a_late_call_is_not_looked_for_on_the_way_back() -> 
             rotating.plan = without(rotating.plan, "verify back")
             if rotating.to_the_end(roll_back_at=turn) == RotationState.ROLLED_BACK:
                 again.wait(100)
-                kept |= set(again.saved.values())
+                kept |= {value for _, value in again.saved.values()}
 
     assert kept == {"old", "new"}

@@ -10,16 +10,17 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from streams.aws import failures
-from streams.aws.functions import Alias, Configuration
+from streams.aws.functions import PUBLIC, Alias, Configuration, Statement, UrlConfig
 from streams.aws.gateways import Mapped
 from streams.models import Mode, RotationState
 from streams.rotation import machine
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.machine import Progress
-from streams.rotation.plan import Parts, Plan, plan
+from streams.rotation.pair import AliasPair
+from streams.rotation.plan import PairParts, Parts, Plan, plan
 from streams.rotation.probing import Probe, Verdict
 from streams.rotation.run import Run, Waits
-from streams.rotation.senders import GatewaySender
+from streams.rotation.senders import GatewaySender, Places
 
 T = TypeVar("T")
 
@@ -87,6 +88,8 @@ class World:
 
     gateways: int = 2
     alias: bool = False
+    # Two aliases of a function that accepts one value, `blue` in use.
+    pair: bool = False
     tells: bool = True
     faults: Mapping[int, Fault] = field(default_factory=dict)
     overlap: bool = True
@@ -99,16 +102,26 @@ class World:
         self.latest = {**OTHERS, "KEY": "old"}
         self.revision = 1
         self.updated_at = 0.0
-        self.versions = {"1": dict(self.latest)}
-        self.alias_revision = 1
-        self.alias_version = "1"
-        self.serving = Lagging(("old",))
-        self.saved = dict.fromkeys(range(self.gateways), "old")
+        self.versions = {"0": {**OTHERS, "KEY": "older"}, "1": dict(self.latest)}
+        names = ["blue", "green"] if self.pair else ["live"] if self.alias else [""]
+        self.aliases = {name: "0" if name == "green" else "1" for name in names}
+        self.alias_revisions = dict.fromkeys(names, 1)
+        self.urls = {name: UrlConfig(f"https://{name}/", "NONE", "RESPONSE_STREAM")
+                     for name in names if name != "green"}  # fmt: skip
+        self.permitted = dict.fromkeys(self.urls, len(PUBLIC))
+        # By the address that is called: what its environments accept.
+        self.serving = {
+            name: Lagging((self.versions[self.aliases[name]]["KEY"],)) for name in names
+        }
+        # What a sender presents, and where.
+        first = (names[0], "old")
+        self.saved = dict.fromkeys(range(self.gateways), first)
         self.deployment = dict.fromkeys(range(self.gateways), 1)
-        self.sending = {number: Lagging("old") for number in range(self.gateways)}
-        self.portal = Lagging("old")
+        self.sending = {number: Lagging(first) for number in range(self.gateways)}
+        self.portal = Lagging(first)
+        self.places = {"old": names[0], "new": names[0]}
         # The database.
-        self.stored = {"old"}
+        self.stored = {"old", "older"}
         self.current = "old"
         self.retired: set[str] = set()
         self.notes: dict[str, Any] = {}
@@ -162,8 +175,8 @@ class World:
 
     # The invariant.
 
-    def presented(self) -> set[str]:
-        """Every value that some request may bear now."""
+    def presented(self) -> set[tuple[str, str]]:
+        """Every value that some request may bear now, and where it goes."""
         values = set(self.portal.met(self.now))
         for sending in self.sending.values():
             values |= set(sending.met(self.now))
@@ -172,8 +185,8 @@ class World:
     def check(self) -> None:
         if not self.overlap:
             return
-        for accepted in self.serving.met(self.now):
-            for value in self.presented():
+        for place, value in self.presented():
+            for accepted in self.serving[place].met(self.now):
                 if value not in accepted:
                     raise BrokenInvariantError(
                         f"{value!r} may meet a function that accepts {accepted}: {self.calls[-5:]}"
@@ -181,12 +194,12 @@ class World:
 
     # Lambda.
 
-    def serve(self) -> None:
-        variables = self.versions[self.alias_version] if self.alias else self.latest
+    def serve(self, alias: str = "") -> None:
+        variables = self.versions[self.aliases[alias]] if alias else self.latest
         accepted = tuple(variables[name] for name in ("KEY", "KEY_NEXT") if name in variables)
         assert set(accepted) <= self.stored, "AWS holds a value that the database does not"
         assert OTHERS.items() <= variables.items(), "another variable was touched"
-        self.serving.change(accepted, self.now + UPDATE + OLD_ENVIRONMENTS)
+        self.serving[alias].change(accepted, self.now + UPDATE + OLD_ENVIRONMENTS)
 
     def write(self, variables: Mapping[str, str], revision_id: str) -> None:
         if revision_id != str(self.revision):
@@ -196,21 +209,34 @@ class World:
         self.latest = dict(variables)
         self.revision += 1
         self.updated_at = self.now + UPDATE
-        if not self.alias:
+        if "" in self.serving:
             self.serve()
 
     def publish(self) -> str:
-        for version, variables in self.versions.items():
-            if variables == self.latest:
-                return version
-        self.versions[str(len(self.versions) + 1)] = dict(self.latest)
-        return str(len(self.versions))
+        # AWS compares with the newest version alone.
+        newest = str(len(self.versions) - 1)
+        if self.versions[newest] == self.latest:
+            return newest
+        self.versions[str(len(self.versions))] = dict(self.latest)
+        return str(len(self.versions) - 1)
 
-    def move_alias(self, version: str, revision_id: str) -> None:
-        if revision_id != str(self.alias_revision):
+    def move_alias(self, name: str, version: str, revision_id: str) -> None:
+        if revision_id != str(self.alias_revisions[name]):
             raise failures.StaleError
-        self.alias_version, self.alias_revision = version, self.alias_revision + 1
-        self.serve()
+        self.aliases[name] = version
+        self.alias_revisions[name] += 1
+        self.serve(name)
+
+    def add_url(self, name: str) -> None:
+        if name in self.urls:
+            raise failures.ConflictError
+        self.urls[name] = UrlConfig(f"https://{name}/", "NONE", "RESPONSE_STREAM")
+        self.permitted[name] = 0
+
+    def permit(self, name: str) -> None:
+        if self.permitted[name] == len(PUBLIC):
+            raise failures.ConflictError
+        self.permitted[name] += 1
 
     # API Gateway.
 
@@ -219,9 +245,11 @@ class World:
         self.sending[number].change(self.saved[number], self.now + OLD_DEPLOYMENTS)
         return str(self.deployment[number])
 
-    def save(self, number: int, value: str) -> None:
+    def save(self, number: int, value: str, uri: str) -> None:
         assert value in self.stored, "AWS holds a value that the database does not"
-        self.saved[number] = value
+        assert bool(uri) == self.pair, "address and value change together"
+        place = uri.removeprefix("https://").partition("/")[0] or self.saved[number][0]
+        self.saved[number] = (place, value)
 
 
 @dataclass(frozen=True)
@@ -234,7 +262,7 @@ class ModelFunction:
 
     def _configuration(self, qualifier: str) -> Configuration:
         world = self.world
-        variables = world.versions[world.alias_version] if qualifier else world.latest
+        variables = world.versions[world.aliases[qualifier]] if qualifier else world.latest
         return Configuration(
             variables=dict(variables),
             revision_id=str(world.revision),
@@ -242,7 +270,7 @@ class ModelFunction:
             update_reason="",
             state="Active",
             code_sha256="code",
-            version=world.alias_version if qualifier else "$LATEST",
+            version=world.aliases[qualifier] if qualifier else "$LATEST",
         )
 
     def write(self, variables: Mapping[str, str], *, revision_id: str) -> Configuration:
@@ -258,11 +286,30 @@ class ModelFunction:
     def alias(self, name: str) -> Alias:
         world = self.world
         return world.call(
-            "GetAlias", lambda: Alias(world.alias_version, str(world.alias_revision), False)
+            "GetAlias",
+            lambda: Alias(world.aliases[name], str(world.alias_revisions[name]), False),
         )
 
     def move_alias(self, name: str, *, version: str, revision_id: str) -> None:
-        self.world.mutate("UpdateAlias", lambda: self.world.move_alias(version, revision_id))
+        self.world.mutate("UpdateAlias", lambda: self.world.move_alias(name, version, revision_id))
+
+    def url(self, qualifier: str = "") -> UrlConfig | None:
+        return self.world.call("GetFunctionUrlConfig", lambda: self.world.urls.get(qualifier))
+
+    def add_url(self, qualifier: str, *, like: UrlConfig) -> None:
+        self.world.mutate("CreateFunctionUrlConfig", lambda: self.world.add_url(qualifier))
+
+    def missing_statements(self, qualifier: str = "") -> list[Statement]:
+        held = self.world.call("GetPolicy", lambda: self.world.permitted[qualifier])
+        return list(PUBLIC[held:])
+
+    def permit(self, statement: Statement, qualifier: str = "") -> None:
+        self.world.mutate("AddPermission", lambda: self.world.permit(qualifier))
+
+
+def _mapped(sent: tuple[str, str]) -> Mapped:
+    place, value = sent
+    return Mapped(value, uri=f"https://{place}/export")
 
 
 @dataclass(frozen=True)
@@ -273,15 +320,15 @@ class ModelIntegration:
     number: int
 
     def saved(self) -> Mapped:
-        return self.world.call("GetIntegration", lambda: Mapped(self.world.saved[self.number]))
+        return self.world.call("GetIntegration", lambda: _mapped(self.world.saved[self.number]))
 
-    def save(self, value: str) -> None:
-        self.world.mutate("UpdateIntegration", lambda: self.world.save(self.number, value))
+    def save(self, value: str, *, uri: str = "") -> None:
+        self.world.mutate("UpdateIntegration", lambda: self.world.save(self.number, value, uri))
 
     def deployed(self) -> Mapped | None:
         if not self.world.tells:
             return None
-        return self.world.call("GetExport", lambda: Mapped(self.world.sending[self.number].value))
+        return self.world.call("GetExport", lambda: _mapped(self.world.sending[self.number].value))
 
     def deploy(self) -> str:
         return self.world.mutate("CreateDeployment", lambda: self.world.deploy(self.number))
@@ -314,10 +361,18 @@ class ModelVersions:
         value = "old" if old else "new"
         self.world.call("retire", lambda: self.world.retired.add(value), database=True)
 
+    def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
+        assert set(urls) == {old, new}
+        self.world.call("place", lambda: self._place({"old": old, "new": new}), database=True)
+
+    def _place(self, places: dict[str, str]) -> None:
+        self.world.places = places
+
     def _use(self, value: str) -> None:
         self.world.current = value
         # A request that has read the other one may still be about to send it.
-        self.world.portal.change(value, self.world.now + UNDER_WAY)
+        sent = (self.world.places[value], value)
+        self.world.portal.change(sent, self.world.now + UNDER_WAY)
 
 
 @dataclass(frozen=True)
@@ -342,9 +397,15 @@ class ModelNotes:
 def _asked(world: World, url: str, fields: dict[str, str]) -> Verdict:
     """Accepted only if every environment does, whichever the request meets."""
     gateway = url.removeprefix("gateway ")
-    values = world.sending[int(gateway)].met(world.now) if gateway != url else list(fields.values())
+    if gateway != url:
+        sent = world.sending[int(gateway)].met(world.now)
+    else:
+        place = url.removeprefix("https://").rstrip("/")
+        sent = [(place, value) for value in fields.values()]
     refused = any(
-        value not in accepted for accepted in world.serving.met(world.now) for value in values
+        world.permitted.get(place, 0) < len(PUBLIC) or value not in accepted
+        for place, value in sent
+        for accepted in world.serving[place].met(world.now)
     )
     return Verdict.REFUSED if refused else Verdict.ACCEPTED
 
@@ -360,24 +421,38 @@ class Rotating:
     kills: int = 0
 
     def __post_init__(self) -> None:
-        world = self.world
-        parts = Parts(
-            environment=FunctionEnvironment(
-                ModelFunction(world), "KEY", "live" if world.alias else ""
-            ),
-            gateways=[
-                GatewaySender(
-                    f"gateway {number}",
-                    f"gateway {number}",
-                    ModelIntegration(world, number),
-                    Probe(lambda url, fields: _asked(world, url, fields), f"gateway {number}"),
-                )
-                for number in range(world.gateways)
-            ],
-            probe=Probe(lambda url, fields: _asked(world, url, fields), "function", "x-secret"),
-            versions=ModelVersions(world),
+        self.plan: Plan = plan(self.mode, self._pair() if self.world.pair else self._one())
+
+    def _ask(self, url: str, fields: dict[str, str]) -> Verdict:
+        return _asked(self.world, url, fields)
+
+    def _senders(self, places: Places | None = None) -> list[GatewaySender]:
+        return [
+            GatewaySender(
+                f"gateway {number}",
+                f"gateway {number}",
+                ModelIntegration(self.world, number),
+                Probe(self._ask, f"gateway {number}"),
+                places,
+            )
+            for number in range(self.world.gateways)
+        ]
+
+    def _one(self) -> Parts:
+        alias = "live" if self.world.alias else ""
+        return Parts(
+            environment=FunctionEnvironment(ModelFunction(self.world), "KEY", alias),
+            gateways=self._senders(),
+            probes=[Probe(self._ask, f"https://{alias}/", "x-secret")],
+            versions=ModelVersions(self.world),
         )
-        self.plan: Plan = plan(self.mode, parts)
+
+    def _pair(self) -> PairParts:
+        pair = AliasPair(
+            ModelFunction(self.world), "KEY", ("blue", "green"), self._ask, "x-secret", "",
+            ["https://blue/orders"],
+        )  # fmt: skip
+        return PairParts(pair, self._senders(pair), ModelVersions(self.world))
 
     def turn(self) -> None:
         """One turn of a worker that has just come, as after a kill."""
