@@ -4,7 +4,7 @@ Values are single words. Time is a number that the test moves. What AWS serves l
 was told: old execution environments and old deployments go on for a while.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -90,6 +90,8 @@ class World:
     alias: bool = False
     # Two aliases of a function that accepts one value, `blue` in use.
     pair: bool = False
+    # Where endpoints call the function.
+    addresses: Sequence[str] = ("https://blue/orders",)
     tells: bool = True
     faults: Mapping[int, Fault] = field(default_factory=dict)
     overlap: bool = True
@@ -450,7 +452,7 @@ class Rotating:
     def _pair(self) -> PairParts:
         pair = AliasPair(
             ModelFunction(self.world), "KEY", ("blue", "green"), self._ask, "x-secret", "",
-            ["https://blue/orders"],
+            self.world.addresses,
         )  # fmt: skip
         return PairParts(pair, self._senders(pair), ModelVersions(self.world))
 
