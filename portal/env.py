@@ -127,6 +127,7 @@ class Environment(BaseSettings):
     rotation_drain: Seconds = Field(120, alias="SPILLWAY_ROTATION_DRAIN")
     rotation_lease: Seconds = Field(90, alias="SPILLWAY_ROTATION_LEASE")
     rotation_hold: Seconds = Field(15, alias="SPILLWAY_ROTATION_HOLD")
+    drift_every: Seconds = Field(3600, alias="SPILLWAY_DRIFT_EVERY")
     contact: str = Field("your administrator", alias="SPILLWAY_CONTACT")
 
 

@@ -146,6 +146,7 @@ ROTATION_PROPAGATION = ENV.rotation_propagation
 ROTATION_DRAIN = ENV.rotation_drain
 ROTATION_LEASE = ENV.rotation_lease
 ROTATION_HOLD = ENV.rotation_hold
+DRIFT_EVERY = ENV.drift_every
 CONTACT = ENV.contact
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from streams.models import Download, Rotation
-from streams.rotation import calendar, engine
+from streams.rotation import calendar, drift, engine
 
 
 @shared_task
@@ -14,6 +14,14 @@ def advance_due() -> None:
     list(calendar.start_due())
     for pk in Rotation.objects.due().values_list("pk", flat=True):
         advance_rotation.delay(pk)
+    for pk in drift.due():
+        check_drift.delay(pk)
+
+
+@shared_task
+def check_drift(pk: int) -> None:
+    """Looks whether AWS still has the current value of a secret."""
+    drift.check(pk)
 
 
 @shared_task

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from streams.models import Mode, Rotation, RotationEvent, Secret
+from streams.models import DriftCheck, Mode, Rotation, RotationEvent, Secret
 from streams.rotation import starting
 from streams.rotation.engine import waits
 from streams.rotation.problems import RotationError
@@ -75,6 +75,7 @@ def _outlook(secret: Secret) -> dict[str, Any]:
         "gap": starting.GAP if mode == Mode.GAP else "",
         "waits": waits(mode),
         "gateways": secret.gateways.order_by("pk"),
+        "drift": DriftCheck.objects.filter(secret=secret).exclude(found="").first(),
     }
 
 
@@ -94,6 +95,8 @@ def _done(request: HttpRequest, secret: Secret) -> Rotation:
         rotation = starting.open_rotation(secret)
         (starting.resume if what == "resume" else starting.roll_back)(rotation)
         return rotation
+    if what == "repair":
+        return starting.repair(secret, by=request.user.get_username())
     emergency = what == "emergency"
     if emergency and request.POST.get("name") != secret.name:
         raise starting.NotNowError("Type the secret's name to rotate it with no waits.")

@@ -73,7 +73,7 @@ class VersionInline(TabularInline):  # type: ignore[misc]
 @admin.register(Secret)
 class SecretAdmin(ModelAdmin):  # type: ignore[misc]
     form = SecretForm
-    list_display = ("name", "header", "current", "rotate_every", "next_rotation")
+    list_display = ("name", "header", "current", "rotate_every", "next_rotation", "in_aws")
     search_fields = ("name", "header")
     inlines = (FunctionInline, GatewayInline, VersionInline)
     fields = (
@@ -88,7 +88,7 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         versions = SecretVersion.objects.filter(state="current").defer("value")
-        found = calendar.with_past(super().get_queryset(request))
+        found = calendar.with_past(super().get_queryset(request)).select_related("drift")
         return found.prefetch_related(Prefetch("versions", versions, to_attr="current_versions"))
 
     @admin.display(description=_("current value"))
@@ -104,6 +104,13 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
         if calendar.is_overdue(secret, timezone.now()):
             return gettext("overdue since %s") % told
         return told
+
+    @admin.display(description=_("in AWS"))
+    def in_aws(self, secret: Secret) -> str:
+        check = getattr(secret, "drift", None)
+        if check is None or check.looked_at is None:
+            return gettext("not looked at yet")
+        return check.found or gettext("as it should be")
 
     def save_model(self, request: HttpRequest, obj: Secret, form: SecretForm, change: bool) -> None:
         super().save_model(request, obj, form, change)

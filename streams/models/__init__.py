@@ -2,6 +2,7 @@
 
 from streams.models.access import ApiToken, Grant, User
 from streams.models.downloads import Download, PartDigests, Proof, State
+from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
 from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
@@ -13,6 +14,7 @@ __all__ = [
     "CallBucket",
     "Delivery",
     "Download",
+    "DriftCheck",
     "Endpoint",
     "Gateway",
     "Grant",

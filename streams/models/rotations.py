@@ -16,6 +16,7 @@ class Mode(models.TextChoices):
     PAIR = "pair", _("the other of two aliases takes over")
     GAP = "gap", _("requests through gateways are refused for a moment")
     EMERGENCY = "emergency", _("at once, with no waits")
+    REPAIR = "repair", _("the current value is put back where it is not")
 
 
 class RotationState(models.TextChoices):

@@ -39,10 +39,12 @@ def start_due() -> Iterator[Rotation]:
 def with_past(secrets: QuerySet[Secret]) -> QuerySet[Secret]:
     """The same secrets, with what the functions below ask about them."""
     ended = "rotations__finished_at"
-    other = Q(rotations__state__in=["failed", "rolled-back"])
+    # A repair leaves the value as old as it was.
+    real = ~Q(rotations__mode="repair")
+    other = real & Q(rotations__state__in=["failed", "rolled-back"])
     return secrets.annotate(
         valued_at=Max("versions__created_at", filter=Q(versions__state="current")),
-        completed_at=Max(ended, filter=Q(rotations__state="completed")),
+        completed_at=Max(ended, filter=real & Q(rotations__state="completed")),
         tried_at=Max(ended, filter=other),
     )
 

@@ -164,7 +164,7 @@ def _progress_of(rotation: Rotation) -> Progress:
     )
 
 
-def waits(mode: Mode) -> Waits:
+def waits(mode: Mode = Mode.OVERLAP) -> Waits:
     """How long this portal waits; not at all in an emergency."""
     if mode == Mode.EMERGENCY:
         return Waits(0, 0, 0)

@@ -1,6 +1,6 @@
 """The values that a function accepts: its environment, as its callers meet it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,10 +100,30 @@ class FunctionEnvironment:
         variables = configuration.variables
         return Pair(variables.get(self.variable, ""), variables.get(f"{self.variable}_NEXT", ""))
 
+    def differences(self, value: str) -> Iterator[str]:
+        """How it differs from a function that accepts `value` alone, in sentences."""
+        for qualifier in dict.fromkeys(("", self.alias)):
+            configuration = self.function.read(qualifier)
+            held, where = self._pair(configuration), _where(configuration)
+            if held.value != value:
+                what = "another than the current value" if held.value else "no value"
+                yield f"{self.variable} in {where} holds {what}."
+            if held.following:
+                yield f"{self.variable}_NEXT in {where} is left over."
+
+    def admit_found(self, run: Run) -> Wait | None:
+        """Has it accept the current value, and whatever value it accepted until now."""
+        found = self._pair(self.function.read(self.alias))
+        if found.value == run.old:
+            return self.bring(run, found)
+        return self.bring(run, Pair(run.old, found.value))
+
     def _check_ours(self, configuration: Configuration, run: Run) -> None:
+        if run.repairs:
+            return
         held = self._pair(configuration)
         ours = {run.old, run.new} - {""}
-        where = f"version {configuration.version} of the function"
+        where = _where(configuration)
         if not held.value:
             raise DriftError(f"{self.variable} is not set in {where}.")
         if held.value not in ours:
@@ -162,6 +182,10 @@ class FunctionEnvironment:
     def _settled(self, run: Run, wanted: Pair) -> str:
         held = " ".join(run.label(text) for text in _texts(wanted) if text)
         return f"function {self.alias} {held}"
+
+
+def _where(configuration: Configuration) -> str:
+    return f"version {configuration.version} of the function"
 
 
 def _texts(pair: Pair) -> tuple[str, str]:

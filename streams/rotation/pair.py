@@ -39,10 +39,11 @@ class AliasPair:
     in_use: str
     addresses: Sequence[str]
 
-    def find(self, run: Run, uris: Sequence[str]) -> None:
+    def find(self, run: Run, gateways: Sequence[GatewaySender]) -> None:
         """Notes which alias is in use. Raises `UnfitError` where callers do not agree on one."""
         urls = {alias: config.url for alias in self.aliases if (config := self.function.url(alias))}
         # Endpoints stay as they were registered, and are led to the alias in use.
+        uris = [uri for gateway in gateways for uri in gateway.uris()]
         registered = {self._alias_at(address, urls) for address in self.addresses}
         called = {self._alias_at(uri, urls) for uri in uris}
         called |= {self.in_use} if self.in_use else registered
@@ -55,7 +56,7 @@ class AliasPair:
         if old not in urls:
             raise UnfitError(f"The alias {old} has no function URL.")
         new = next(alias for alias in self.aliases if alias != old)
-        run.notes.put("pair", {"old": old, "new": new})
+        run.notes.put("pair", {"old": old, "new": new, "current": old})
         run.notes.put("urls", urls)
 
     def _alias_at(self, address: str, urls: dict[str, str]) -> str:
@@ -74,6 +75,11 @@ class AliasPair:
         """That of the alias that takes `value`, to be given what the alias of `like` has."""
         alias, in_use = self.alias(run, value), self.alias(run, like)
         return FunctionEnvironment(self.function, self.variable, alias, like=in_use)
+
+    def called(self, run: Run, gateways: Sequence[GatewaySender]) -> FunctionEnvironment:
+        """That of the alias in use. Raises `UnfitError`, as `find` does."""
+        self.find(run, gateways)
+        return FunctionEnvironment(self.function, self.variable, self.alias(run, run.old))
 
     def holds_new(self, run: Run) -> bool:
         """Whether the alias of the new value has it, as far as AWS tells."""
@@ -129,7 +135,7 @@ class PairPreflight:
     def do(self, run: Run) -> Wait | None:
         for gateway in self.gateways:
             gateway.check(run)
-        self.pair.find(run, [uri for gateway in self.gateways for uri in gateway.uris()])
+        self.pair.find(run, self.gateways)
         self.pair.environment(run, run.new, like=run.old).check(run)
         wait = check_current(run, self.pair.probe(run, run.old))
         if wait is None:

@@ -4,8 +4,9 @@ Of 3,360 orders for a function that accepts two values six lose no request, all 
 overlap, old environments gone, senders moved over, requests under way gone, retire.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from streams.models.rotations import Mode
@@ -19,6 +20,14 @@ from streams.rotation.pair import (
     RetireAlias,
 )
 from streams.rotation.probing import Probe
+from streams.rotation.repair import (
+    AdmitCurrent,
+    Called,
+    Look,
+    ProveCurrent,
+    Restore,
+    differences,
+)
 from streams.rotation.run import Run
 from streams.rotation.senders import GatewaySender
 from streams.rotation.steps import (
@@ -75,9 +84,38 @@ class Plan:
 
 def plan(mode: Mode, parts: Parts | PairParts) -> Plan:
     """The steps for one way of rotating."""
+    if mode == Mode.REPAIR:
+        return _plan_of_repair(parts)
     if isinstance(parts, PairParts):
         return _plan_of_pair(parts, at_once=mode == Mode.EMERGENCY)
     return _plan_of_one(mode, parts)
+
+
+def found(run: Run, parts: Parts | PairParts) -> Iterator[str]:
+    """How AWS differs from the current value. `run` leads from that to itself."""
+    return differences(run, _called(parts), parts.gateways)
+
+
+def _called(parts: Parts | PairParts) -> Called:
+    if isinstance(parts, PairParts):
+        return partial(parts.pair.called, gateways=parts.gateways)
+    return lambda _: parts.environment
+
+
+def _plan_of_repair(parts: Parts | PairParts) -> Plan:
+    called = _called(parts)
+    switches = [SwitchGateway(gateway) for gateway in parts.gateways]
+    steps: list[Step] = [Look(called, parts.gateways), *switches]
+    if isinstance(parts, PairParts):
+        pair = parts.pair
+        steps.insert(1, Restore(called))
+        prove = ProveCurrent(lambda run: [pair.probe(run, run.old)], parts.gateways)
+    else:
+        probes = parts.probes
+        steps.insert(1, AdmitCurrent(called))
+        steps += [Drain("drain"), Restore(called)]
+        prove = ProveCurrent(lambda _: probes, parts.gateways)
+    return Plan([*steps, prove], steps[0].name)
 
 
 def _plan_of_pair(parts: PairParts, *, at_once: bool) -> Plan:
@@ -134,6 +172,6 @@ def _plan_of_one(mode: Mode, parts: Parts) -> Plan:
             at_once = Replace(parts.environment, "replace at once", settle=False)
             middle = [at_once, *switches, portal, replace]
             return Plan([*begin, *middle, *end], "prove new")
-        case Mode.PAIR:
-            raise ValueError("Two aliases have parts of their own.")
+        case Mode.PAIR | Mode.REPAIR:
+            raise ValueError(f"{mode} has a plan of its own.")
     assert_never(mode)

@@ -38,6 +38,22 @@ class Notes(Protocol):
     def drop(self, prefix: str) -> None: ...
 
 
+class Forgotten:
+    """Notes of what is not stored: of a preview, or a look."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self._notes.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        self._notes[key] = value
+
+    def drop(self, prefix: str) -> None:
+        self._notes = {key: held for key, held in self._notes.items() if not key.startswith(prefix)}
+
+
 @dataclass
 class Run:
     """One rotation, in the hands of one worker. `clock` tells seconds of the database's time."""
@@ -50,8 +66,15 @@ class Run:
     clock: Callable[[], float]
     say: Callable[[str], None]
 
+    @property
+    def repairs(self) -> bool:
+        """Whether it puts the current value back, and overwrites what it finds."""
+        return self.old == self.new
+
     def label(self, value: str) -> str:
         """What notes call a value."""
+        if self.repairs:
+            return "current" if value == self.old else "found"
         return "new" if value == self.new else "old"
 
     def since(self, key: str, seconds: float, reason: str) -> Wait | None:

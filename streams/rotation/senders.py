@@ -1,5 +1,6 @@
 """Those who present the value: gateways that inject it, and the portal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ LOOK = 1.0
 AGAIN = 0.3
 
 _WRONG = {
+    "absent": "does not send the header",
     "unquoted": "has a value without its single quotes, and sends nothing",
     "quoted": "has a value within quotes, which an HTTP API sends along",
     "append": "appends to what the caller sends; it must overwrite",
@@ -103,6 +105,19 @@ class GatewaySender:
             return False
         return bool(saved.variable) or self._is_deployed(run, wanted)
 
+    def differences(self, run: Run, value: str) -> Iterator[str]:
+        """How it differs from a gateway that sends `value`, in sentences."""
+        for what, mapped in (
+            ("its mapping", self.integration.saved()),
+            ("its deployed stage", self.integration.deployed()),
+        ):
+            if mapped is None:
+                continue
+            if mapped.problem:
+                yield f"{self.name}: {what} {_WRONG[mapped.problem]}."
+            elif not self._has(run, mapped, value):
+                yield f"{self.name}: {what} sends another than the current value."
+
     def prove(self, run: Run) -> Wait | None:
         """None where requests through it are accepted, several in a row."""
         if self.probe is None or self.probe.all_say(Verdict.ACCEPTED):
@@ -125,7 +140,7 @@ class GatewaySender:
         return self.places.uri(run, mapped.uri, wanted) if self.places else ""
 
     def _check_ours(self, run: Run, mapped: Mapped) -> None:
-        if mapped.problem == "absent":
+        if mapped.problem == "absent" or run.repairs:
             return
         if mapped.problem:
             raise DriftError(f"{self.name} {_WRONG[mapped.problem]}.")

@@ -39,7 +39,10 @@ def start(
     secret: Secret, *, by: str, emergency: bool = False, accept_gap: bool = False
 ) -> Rotation:
     """Stores the intention; workers do the rest. Raises `NotNowError`."""
-    mode = mode_of(secret, emergency=emergency, accept_gap=accept_gap)
+    return _stored(secret, mode_of(secret, emergency=emergency, accept_gap=accept_gap), by)
+
+
+def _stored(secret: Secret, mode: Mode, by: str) -> Rotation:
     try:
         with transaction.atomic():
             # A value set by hand at the same time waits for us, or we for it.
@@ -47,9 +50,19 @@ def start(
             current = secret.versions.filter(state="current").first()
             if current is None:
                 raise NotNowError(f"The secret {secret.name} has no value yet.")
-            return Rotation.objects.create(secret=secret, mode=mode, old=current, requested_by=by)
+            new = current if mode == Mode.REPAIR else None
+            return Rotation.objects.create(
+                secret=secret, mode=mode, old=current, new=new, requested_by=by
+            )
     except IntegrityError:
         raise NotNowError(f"A rotation of {secret.name} is under way.") from None
+
+
+def repair(secret: Secret, *, by: str) -> Rotation:
+    """Has the current value put back wherever another one is. Raises `NotNowError`."""
+    # What is missing for a rotation is missing for this as well.
+    mode_of(secret, accept_gap=True)
+    return _stored(secret, Mode.REPAIR, by)
 
 
 def open_rotation(secret: Secret) -> Rotation:

@@ -72,3 +72,22 @@ class StoredVersions:
         # There is none yet where a rotation goes back before it has generated one.
         if version is not None:
             SecretVersion.objects.filter(pk=version.pk).update(state=state)
+
+
+class NoVersions:
+    """Those of who only looks: nothing is stored."""
+
+    def generate(self) -> str:
+        raise NotImplementedError
+
+    def use_new(self) -> None:
+        raise NotImplementedError
+
+    def use_old(self) -> None:
+        raise NotImplementedError
+
+    def retire(self, *, old: bool) -> None:
+        raise NotImplementedError
+
+    def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
+        raise NotImplementedError

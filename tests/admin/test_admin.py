@@ -17,6 +17,7 @@ from streams.access import tokens
 from streams.models import (
     ApiToken,
     Download,
+    DriftCheck,
     Endpoint,
     Gateway,
     Grant,
@@ -331,3 +332,19 @@ def test_a_gap_must_be_accepted(operator: Client) -> None:
     assert not Rotation.objects.open().exists()
     rotate(operator, what="start", accept_gap="yes")
     assert Rotation.objects.open().get().mode == "gap"
+
+
+def test_drift_is_shown_and_repaired(operator: Client) -> None:
+    secret = Secret.objects.get()
+    rotating = f"/operate/streams/secret/{secret.pk}/rotate/"
+    assert "Repair" not in operator.get(rotating).content.decode()
+    DriftCheck.objects.create(secret=secret, found="Its mapping differs.", found_at=timezone.now())
+
+    listed = operator.get(reverse("admin:streams_secret_changelist")).content.decode()
+    page = operator.get(rotating).content.decode()
+    rotate(operator, what="repair")
+
+    assert "not looked at yet" in listed
+    assert "Its mapping differs." in page
+    assert "Repair" in page
+    assert Rotation.objects.open().get().mode == "repair"

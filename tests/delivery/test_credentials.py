@@ -32,6 +32,7 @@ def test_the_current_value_comes_first(endpoint: Endpoint) -> None:
 def test_each_value_leads_to_its_own_alias_and_a_rotation_is_seen_at_once(
     endpoint: Endpoint,
 ) -> None:
+    assert endpoint.secret is not None
     SecretFunction.objects.create(
         secret=endpoint.secret, name="orders", accepts="one", aliases=["blue", "green"]
     )

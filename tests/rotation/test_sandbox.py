@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 import sandbox
 from sandbox.client import Sandbox
 from streams.access.addresses import address_policy
-from streams.models import Gateway, Rotation, RotationState, Secret, SecretFunction
-from streams.rotation import engine, starting
+from streams.models import DriftCheck, Gateway, Rotation, RotationState, Secret, SecretFunction
+from streams.rotation import drift, engine, starting
 from streams.rotation.probing import Verdict, asker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +116,42 @@ def test_a_function_behind_two_gateways_is_rotated(deployed: Deployed) -> None:
     assert deployed.verdict(new) == Verdict.ACCEPTED
     for gateway in gateways:
         assert deployed.through(gateway) == Verdict.ACCEPTED
+
+
+def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed) -> None:
+    rest, http = deployed.rest("rest"), deployed.http("http", auto_deploy=False)
+    [pk] = drift.due()
+    drift.check(pk)
+    check = DriftCheck.objects.get(pk=pk)
+    assert (check.found, check.problem, check.found_at) == ("", "", None)
+    assert check.looked_at is not None
+    assert drift.due() == []
+
+    # As a template that still has an old value leaves it.
+    deployed.aws.client("lambda").update_function_configuration(
+        FunctionName=deployed.secret.function.name,
+        Environment={"Variables": {**OTHERS, "SECRET_HEADER": "alien-" + "a" * 32}},
+    )
+    deployed.aws.client("apigatewayv2").update_integration(
+        ApiId=http.api_id,
+        IntegrationId=http.integration_id,
+        RequestParameters={f"overwrite:header.{HEADER}": "alien-" + "a" * 32},
+    )
+    DriftCheck.objects.update(due_at=Now())
+    drift.check(pk)
+
+    check.refresh_from_db()
+    assert len(check.found.splitlines()) == 2
+    assert "alien" not in check.found
+    assert check.found_at is not None
+
+    call_command("rotate", "orders", "--repair", "--wait")
+
+    assert deployed.variables() == {**OTHERS, "SECRET_HEADER": deployed.old}
+    assert deployed.through(rest) == deployed.through(http) == Verdict.ACCEPTED
+    DriftCheck.objects.update(due_at=Now())
+    drift.check(pk)
+    check.refresh_from_db()
+    assert check.found == ""
+    [version] = deployed.secret.versions.all()
+    assert (version.value, version.state) == (deployed.old, "current")

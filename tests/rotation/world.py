@@ -460,6 +460,8 @@ class Rotating:
         """One turn of a worker that has just come, as after a kill."""
         self.turns += 1
         new = "new" if "new" in self.world.stored else ""
+        if self.mode == Mode.REPAIR:
+            new = "old"
         run = Run(
             "old", new, ModelNotes(self.world), WAITS, lambda: self.world.now,
             self.world.story.append,

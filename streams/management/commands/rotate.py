@@ -26,6 +26,7 @@ class Command(BaseCommand):
         what.add_argument("--resume", action="store_true", help="try the open one again now")
         what.add_argument("--rollback", action="store_true", help="take the open one back")
         what.add_argument("--dry-run", action="store_true", help="say what would be done")
+        what.add_argument("--repair", action="store_true", help="put the current value back")
         what.add_argument("--emergency", action="store_true", help="no waits: requests may fail")
         parser.add_argument("--accept-gap", action="store_true", help="where no order avoids one")
         parser.add_argument("--wait", action="store_true", help="drive it here until it ends")
@@ -60,6 +61,8 @@ class Command(BaseCommand):
             rotation = starting.open_rotation(secret)
             (starting.roll_back if options["rollback"] else starting.resume)(rotation)
             return rotation
+        if options["repair"]:
+            return starting.repair(secret, by="manage.py")
         return starting.start(
             secret,
             by="manage.py",
