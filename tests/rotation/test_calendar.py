@@ -1,16 +1,21 @@
 """Stored schedules: what a tick starts, and what it leaves alone."""
 
+import itertools
+import random
 import threading
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from streams.models import Rotation, Secret, SecretFunction, SecretVersion
 from streams.rotation import calendar, starting
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -93,3 +98,49 @@ def test_many_schedulers_at_once_start_one(due: Secret) -> None:
         thread.join()
 
     assert Rotation.objects.count() == 1
+
+
+@pytest.fixture
+def clock(db: None) -> Iterator[time_machine.Traveller]:
+    """One clock for the process and the embedded database, which stands still until it is moved."""
+    assert connection.vendor == "sqlite"
+
+    def strftime(_: str, __: str) -> str:
+        return f"{timezone.now():%Y-%m-%d %H:%M:%S.%f}"
+
+    connection.ensure_connection()
+    with time_machine.travel(datetime(2026, 1, 5, 12, tzinfo=UTC), tick=False) as traveller:
+        connection.connection.create_function("STRFTIME", -1, strftime)
+        yield traveller
+    # The next test has a clock that goes.
+    connection.connection.create_function("STRFTIME", -1, None)
+
+
+def test_months_of_ticks_with_outages_and_clocks_put_back(
+    clock: time_machine.Traveller, secret: Secret
+) -> None:
+    SecretVersion.objects.update(created_at=timezone.now())
+    Secret.objects.update(rotate_every=7 * DAY, window="22:00-04:00", jitter=6 * HOUR)
+    dice = random.Random(20261125)
+    begun: list[datetime] = []
+    end = timezone.now() + 120 * DAY
+    outage: datetime | None = timezone.now() + 40 * DAY
+    while timezone.now() < end:
+        step = timedelta(minutes=dice.choice([30, 45, 60, 90]))
+        if outage and timezone.now() > outage:
+            outage, step = None, 30 * DAY
+        elif dice.random() < 0.005:
+            # Somebody put the clock back.
+            step = -HOUR
+        clock.shift(step)
+        Rotation.objects.open().update(state="completed", finished_at=Now())
+        for _ in range(dice.choice([0, 1, 2])):
+            begun += [rotation.started_at for rotation in calendar.start_due()]
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    # One catch-up after the month that was missed.
+    assert sum(gap > 28 * DAY for gap in gaps) == 1
+    assert min(gaps) >= 7 * DAY - HOUR
+    assert sorted(gaps)[-2] < 9 * DAY
+    assert 11 <= len(begun) <= 15
+    assert {moment.hour for moment in begun} <= {22, 23, 0, 1, 2, 3}
