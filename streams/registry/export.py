@@ -54,7 +54,9 @@ def _secret(secret: Secret) -> dict[str, Any]:
 
 
 def _row(row: SecretFunction | Gateway) -> dict[str, Any]:
-    names = [f.name for f in row._meta.concrete_fields if f.name not in {"id", "secret"}]
+    # What is not editable is what rotations have found out.
+    fields = [field for field in row._meta.concrete_fields if field.editable]
+    names = [field.name for field in fields if field.name not in {"id", "secret"}]
     return _said({name: getattr(row, name) for name in names})
 
 

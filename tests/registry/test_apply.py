@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from pytest_django.fixtures import Settings
 
-from streams.models import Endpoint, Secret
+from streams.models import Endpoint, Secret, SecretFunction
 from streams.registry.apply import apply
 from streams.registry.export import export
 from streams.registry.parse import RegistryError, parse
@@ -182,3 +182,16 @@ def test_what_is_exported_is_applied_unchanged_and_holds_no_value() -> None:
 
     assert VALUE not in text
     assert all(line.startswith("unchanged") for line in lines(text, prune=True))
+
+
+def test_what_rotations_have_found_out_is_kept_and_not_exported() -> None:
+    text = (
+        "version: 1\nsecrets:\n- {name: pair, function: {name: f, accepts: one, "
+        "aliases: [blue, green]}}\n"
+    )
+    lines(text)
+    SecretFunction.objects.update(urls={"blue": "https://b.example.com/"})
+
+    assert "b.example.com" not in export()
+    assert lines(export()) == ["unchanged secret pair"]
+    assert SecretFunction.objects.get().urls
