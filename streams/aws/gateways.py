@@ -194,7 +194,7 @@ class HttpIntegration:
         parameters = self._integration().get("RequestParameters") or {}
         mapped = _http_mapped(parameters, self.header)
         if mapped.variable:
-            self._call("UpdateStage", StageName=self.stage, StageVariables={mapped.variable: value})
+            self._save_variable(mapped.variable, value)
             return
         changes = {_name_in(parameters, f"overwrite:header.{self.header}"): value}
         appending = _name_in(parameters, f"append:header.{self.header}")
@@ -208,6 +208,11 @@ class HttpIntegration:
             RequestParameters=changes,
             **also,
         )
+
+    def _save_variable(self, name: str, value: str) -> None:
+        # All of them, so that none is lost whether AWS adds these to what there is or replaces it.
+        others = self._stage().get("StageVariables") or {}
+        self._call("UpdateStage", StageName=self.stage, StageVariables={**others, name: value})
 
     def deployed(self) -> Mapped | None:
         """`ExportApi` of the stage: what it really serves. None where AWS does not tell."""
