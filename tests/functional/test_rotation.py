@@ -35,8 +35,8 @@ secrets:
     value_from_env: ORDERS
     function: {{name: orders-export, region: {region}{function}}}
     gateways:
-      - {{type: rest, region: {region}, api_id: {rest.api_id}, resource_id: {rest.resource_id}, method: GET, stage: prod, url: "{rest.url}"}}
-      - {{type: http, region: {region}, api_id: {http.api_id}, integration_id: {http.integration_id}, stage: $default, url: "{http.url}"}}
+      - {{type: rest, region: {region}, api_id: "{rest.api_id}", resource_id: "{rest.resource_id}", method: GET, stage: prod, url: "{rest.url}"}}
+      - {{type: http, region: {region}, api_id: "{http.api_id}", integration_id: "{http.integration_id}", stage: $default, url: "{http.url}"}}
 endpoints:
   - {{slug: orders, title: Orders, kind: function-url, url: "{url}", auth: secret-header, secret: orders, groups: "*"}}
 """  # noqa: E501
