@@ -24,6 +24,9 @@ FRESH = 60.0
 _CONFIG = Config(
     connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2}, signature_version="s3v4"
 )
+# For STS and the like, by which credentials are found. Two of them (a role assumed by a role) and
+# the call itself must fit into the lease of a rotation; botocore's defaults add up to minutes.
+_CREDENTIALS = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
 # One attempt: who changes something must know of each call, and decides itself on another one.
 _CONTROL = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1})
 
@@ -64,10 +67,7 @@ class Account:
 
     def _frozen(self, region: str, role_arn: str) -> Keys:
         def read() -> Keys:
-            credentials = self._session(region, role_arn).get_credentials()
-            if credentials is None:
-                raise AwsCredentialsError("This portal has no AWS credentials.")
-            frozen = credentials.get_frozen_credentials()
+            frozen = _credentials(self._session(region, role_arn)).get_frozen_credentials()
             return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
 
         keys: Keys = self._explained(read)
@@ -78,6 +78,8 @@ class Account:
             key = (service, region, role_arn, config is _CONTROL)
             if key not in self._clients:
                 session = self._session(region, role_arn)
+                # Kept without credentials, a client would never get any.
+                self._explained(partial(_credentials, session))
                 self._clients[key] = self._explained(
                     partial(session.create_client, service, region_name=region, config=config)
                 )
@@ -85,7 +87,7 @@ class Account:
 
     def _session(self, region: str, role_arn: str) -> Any:
         if role_arn not in self._sessions:
-            session: Any = botocore.session.get_session()
+            session = _new_session()
             if role_arn:
                 session._credentials = _assumed(session, region, role_arn)
             self._sessions[role_arn] = session
@@ -111,13 +113,23 @@ def aws_code(exc: ClientError) -> str:
     return str(exc.response.get("Error", {}).get("Code", "unknown"))
 
 
+def _new_session() -> Any:
+    session: Any = botocore.session.get_session()
+    session.set_default_client_config(_CREDENTIALS)
+    return session
+
+
+def _credentials(session: Any) -> Any:
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise AwsCredentialsError("This portal has no AWS credentials.")
+    return credentials
+
+
 def _assumed(session: Any, region: str, role_arn: str) -> Any:
-    own = botocore.session.get_session().get_credentials()
-    if own is None:
-        raise AwsCredentialsError("This portal has no AWS credentials to assume a role with.")
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=partial(session.create_client, region_name=region),
-        source_credentials=own,
+        source_credentials=_credentials(_new_session()),
         role_arn=role_arn,
         extra_args={"RoleSessionName": "spillway"},
     )
