@@ -7,15 +7,25 @@ import base64
 import binascii
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from portal import mail
 from portal.units import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +85,32 @@ def _address_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _mail_server(value: SecretStr) -> SecretStr:
+    mail.parse(value.get_secret_value())
+    return value
+
+
+def _sender(value: str | None, info: ValidationInfo) -> str | None:
+    if value is not None:
+        return mail.check_sender(value)
+    if info.data.get("email_url") is not None:
+        raise ValueError("the address that mails come from, since SPILLWAY_EMAIL_URL is set")
+    return None
+
+
+def _base(value: str) -> str:
+    """The portal's own address, with no slash at its end."""
+    url = value.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or not re.fullmatch(r"[^\s?#@\\]+", url, re.ASCII):
+        raise ValueError("the portal's own address, such as https://exports.example.com")
+    return url
+
+
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[
     list[Annotated[IPNetwork, BeforeValidator(_network)]], NoDecode, BeforeValidator(_split)
@@ -128,6 +164,13 @@ class Environment(BaseSettings):
     rotation_lease: Seconds = Field(90, alias="SPILLWAY_ROTATION_LEASE")
     rotation_hold: Seconds = Field(15, alias="SPILLWAY_ROTATION_HOLD")
     drift_every: Seconds = Field(3600, alias="SPILLWAY_DRIFT_EVERY")
+    base_url: Annotated[str, AfterValidator(_base)] | None = Field(None, alias="SPILLWAY_BASE_URL")
+    email_url: Annotated[SecretStr, AfterValidator(_mail_server)] | None = Field(
+        None, alias="SPILLWAY_EMAIL_URL"
+    )
+    email_from: Annotated[str | None, AfterValidator(_sender)] = Field(
+        None, alias="SPILLWAY_EMAIL_FROM", validate_default=True
+    )
     contact: str = Field("your administrator", alias="SPILLWAY_CONTACT")
 
 
@@ -137,6 +180,7 @@ SECRETS = {
     "DATABASE_URL": "database_url",
     "CELERY_BROKER_URL": "broker_url",
     "REDIS_URL": "redis_url",
+    "SPILLWAY_EMAIL_URL": "email_url",
 }
 
 
@@ -154,7 +198,10 @@ def read() -> Environment:
 
 def _sentence(problem: Any) -> str:
     expected = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{problem['loc'][0]} is wrong. Expected: {expected}"
+    place = str(problem["loc"][0])
+    # pydantic names a variable that is missing by its field.
+    field = Environment.model_fields.get(place)
+    return f"{field.alias if field else place} is wrong. Expected: {expected}"
 
 
 def _from_files() -> dict[str, Any]:

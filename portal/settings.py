@@ -4,7 +4,7 @@ import dj_database_url
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from portal import env, log
+from portal import env, log, mail
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -148,6 +148,15 @@ ROTATION_LEASE = ENV.rotation_lease
 ROTATION_HOLD = ENV.rotation_hold
 DRIFT_EVERY = ENV.drift_every
 CONTACT = ENV.contact
+# In notices, which no request leads to; without it they bear no links.
+BASE_URL = ENV.base_url or ""
+
+# No host: there is no mail server, which channels of that kind then say.
+_mail = mail.parse(ENV.email_url.get_secret_value()) if ENV.email_url else mail.MailServer("", 25)
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.tls, _mail.starttls
+DEFAULT_FROM_EMAIL = ENV.email_from or ""
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.
 CELERY_BROKER_URL = ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://"

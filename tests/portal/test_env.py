@@ -9,7 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
-from portal import env
+from portal import env, mail
+from portal.mail import MailServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,6 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
         ("SPILLWAY_OFFLOAD", "canary"),
         ("SPILLWAY_HEAD_TIMEOUT", "canary"),
         ("SPILLWAY_IDLE_TIMEOUT", "-1"),
+        ("SPILLWAY_EMAIL_FROM", "canary"),
+        ("SPILLWAY_EMAIL_FROM", "canary@example.com\nBcc: eve@example.com"),
+        ("SPILLWAY_BASE_URL", "canary.example.com"),
+        ("SPILLWAY_BASE_URL", "ftp://canary.example.com"),
+        ("SPILLWAY_BASE_URL", "https://ann:canary@example.com"),
+        ("SPILLWAY_BASE_URL", "https://canary.example.com/?a=b"),
+        ("SPILLWAY_BASE_URL", "https://canary.example.com:99999"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(
@@ -98,3 +106,78 @@ def test_the_program_stops_with_a_sentence_and_no_traceback(tmp_path: Path) -> N
     assert done.returncode == 1
     assert done.stderr.startswith("spillway: SPILLWAY_DEBUG is wrong. Expected: ")
     assert "Traceback" not in done.stderr
+
+
+SENDER = "spillway@example.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "canary",
+        "https://canary.example.com",
+        "smtp://",
+        "smtp://:25",
+        "smtp://canary:0",
+        "smtp://canary:port",
+        "smtp://canary/path",
+        "smtp://canary#fragment",
+        "smtp://canary?tls=none",
+        "smtp://canary?tls=starttls&tls=starttls",
+        "smtp://canary?ssl=true",
+        "smtps://canary?tls=starttls",
+        "smtps://canary@host",
+        "smtps://:canary@host",
+        "smtps://user:canary%0d%0a@host",
+        # A password that everybody on the way could read.
+        "smtp://user:canary@host",
+    ],
+)
+def test_a_wrong_mail_server_is_named_and_not_repeated(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPILLWAY_EMAIL_FROM", SENDER)
+    monkeypatch.setenv("SPILLWAY_EMAIL_URL", url)
+
+    with pytest.raises(ImproperlyConfigured, match="SPILLWAY_EMAIL_URL is wrong") as caught:
+        env.read()
+
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://relay", MailServer("relay", 25)),
+        ("smtp://relay:2525/", MailServer("relay", 2525)),
+        ("smtp://[::1]:2525", MailServer("::1", 2525)),
+        ("smtps://ann:s%40%2Fe@host", MailServer("host", 465, "ann", "s@/e", tls=True)),
+        (
+            "smtp://ann%40example.com:se@host?tls=starttls",
+            MailServer("host", 587, "ann@example.com", "se", starttls=True),
+        ),
+    ],
+)
+def test_a_mail_server_is_one_url(url: str, server: MailServer) -> None:
+    assert mail.parse(url) == server
+    assert "password" not in repr(server)
+
+
+def test_a_mail_server_needs_a_sender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("smtps://ann:secret@host\n")
+    monkeypatch.setenv("SPILLWAY_EMAIL_URL_FILE", str(path))
+    with pytest.raises(ImproperlyConfigured, match="SPILLWAY_EMAIL_FROM is wrong"):
+        env.read()
+
+    monkeypatch.setenv("SPILLWAY_EMAIL_FROM", SENDER)
+    url = env.read().email_url
+
+    assert url is not None
+    assert url.get_secret_value() == "smtps://ann:secret@host"
+
+
+def test_the_portals_own_address_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPILLWAY_BASE_URL", "https://exports.example.com/portal/")
+
+    assert env.read().base_url == "https://exports.example.com/portal"
