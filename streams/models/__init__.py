@@ -4,6 +4,7 @@ from streams.models.access import ApiToken, Grant, User
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
 from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
 
@@ -12,6 +13,7 @@ __all__ = [
     "ApiToken",
     "Auth",
     "CallBucket",
+    "Channel",
     "Delivery",
     "Download",
     "DriftCheck",
@@ -20,6 +22,9 @@ __all__ = [
     "Grant",
     "Kind",
     "Mode",
+    "Notice",
+    "NoticeEvent",
+    "NoticeState",
     "PartDigests",
     "Proof",
     "Rotation",

@@ -66,6 +66,9 @@ class Rotation(models.Model):
     token = models.PositiveIntegerField(default=0, editable=False)
     started_at = models.DateTimeField(_("started"), db_default=Now())
     step_at = models.DateTimeField(_("step since"), db_default=Now())
+    # Since when it has been at this step, or an operator has had it tried again: a trouble that is
+    # met anew after that is told anew.
+    stretch_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     objects = RotationQuerySet.as_manager()

@@ -76,11 +76,11 @@ def open_rotation(secret: Secret) -> Rotation:
 def resume(rotation: Rotation) -> None:
     """Has it tried again now, whatever it waits for."""
     Rotation.objects.filter(pk=rotation.pk).open().update(
-        state=RotationState.RUNNING, attempts=0, due_at=Now()
+        state=RotationState.RUNNING, attempts=0, due_at=Now(), stretch_at=Now()
     )
 
 
 def roll_back(rotation: Rotation) -> None:
     """Has it undone, from where its worker stands. Refused from `retire` on by the worker."""
     wanted = Rotation.objects.filter(pk=rotation.pk, back=False).open()
-    wanted.update(roll_back=True, attempts=0, due_at=Now())
+    wanted.update(roll_back=True, attempts=0, due_at=Now(), stretch_at=Now())

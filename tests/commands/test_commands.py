@@ -150,8 +150,17 @@ def test_a_wrong_word_is_named(manage: Shell, words: list[str], named: str) -> N
     assert "Traceback" not in done.stderr
 
 
+CHANNEL = """
+from streams.models import Channel
+Channel.objects.get_or_create(
+    name="pager", defaults={"kind": "webhook", "address": "https://example.com/"}
+)
+"""
+
+
 def test_secrets_are_stored_anew_under_the_newest_key(manage: Shell) -> None:
     manage("apply", "-", text=REGISTRY)
+    assert manage("shell", "-c", CHANNEL).returncode == 0
     old, new = manage.environment["SPILLWAY_ENCRYPTION_KEYS"], Fernet.generate_key().decode()
 
     both = manage("rekey", SPILLWAY_ENCRYPTION_KEYS=f"{new},{old}")
@@ -159,9 +168,9 @@ def test_secrets_are_stored_anew_under_the_newest_key(manage: Shell) -> None:
     only_new = manage("rekey", SPILLWAY_ENCRYPTION_KEYS=new)
     manage.environment["SPILLWAY_ENCRYPTION_KEYS"] = new
 
-    assert (both.returncode, both.stdout) == (0, "re-encrypted 1\n")
+    assert (both.returncode, both.stdout) == (0, "re-encrypted 2\n")
     assert lost.returncode == 1
-    assert "orders version 1" in lost.stderr
+    assert "orders version 1, the key of channel pager" in lost.stderr
     assert only_new.returncode == 0
 
 

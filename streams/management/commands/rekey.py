@@ -1,11 +1,12 @@
 """`manage.py rekey`: stored secrets under the newest encryption key."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
+from django.db import models, transaction
 
-from streams.models import SecretVersion
+from streams.models import Channel, SecretVersion
 from streams.models.fields import UndecryptableError
 
 
@@ -17,12 +18,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         done, lost = 0, []
-        rows = SecretVersion.objects.order_by("pk").values_list("pk", "secret__name", "number")
-        for pk, name, number in rows:
+        for rows, field, name in _stored():
             try:
-                _rekey(pk)
+                _rekey(rows, field)
             except UndecryptableError:
-                lost.append(f"{name} version {number}")
+                lost.append(name)
             else:
                 done += 1
         self.stdout.write(f"re-encrypted {done}")
@@ -32,8 +32,17 @@ class Command(BaseCommand):
             )
 
 
+def _stored() -> Iterator[tuple[models.QuerySet[Any], str, str]]:
+    """Each encrypted value: its row, its field, and what a person calls it."""
+    versions = SecretVersion.objects.order_by("pk").values_list("pk", "secret__name", "number")
+    for pk, secret, number in versions:
+        yield SecretVersion.objects.filter(pk=pk), "value", f"{secret} version {number}"
+    for pk, name in Channel.objects.order_by("pk").values_list("pk", "name"):
+        yield Channel.objects.filter(pk=pk), "key", f"the key of channel {name}"
+
+
 @transaction.atomic
-def _rekey(pk: int) -> None:
+def _rekey(rows: models.QuerySet[Any], field: str) -> None:
     # Locked, so that a value that changes meanwhile is not overwritten with the old one.
-    for version in SecretVersion.objects.select_for_update().filter(pk=pk):
-        version.save(update_fields=["value"])
+    for row in rows.select_for_update():
+        row.save(update_fields=[field])
