@@ -1,0 +1,1 @@
+"""Sends notices: to mail addresses and webhooks, until each is there or is given up."""
