@@ -11,12 +11,13 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
 from streams.models import Mode, Rotation, RotationEvent, RotationState
-from streams.rotation import machine
+from streams.rotation import machine, telling
 from streams.rotation.lease import Lease, claim
 from streams.rotation.machine import Progress
 from streams.rotation.parts import parts
@@ -130,18 +131,24 @@ class _Worker:
         }
         if after.step != before.step:
             values["step_at"] = Now()
+        if (after.step, after.back) != (before.step, before.back):
+            values["stretch_at"] = Now()
         if after.state in _TERMINAL:
             values["finished_at"] = Now()
         if last:
             values["lease_until"] = None
-        self.lease.write(**values)
-        self._tell(before, after)
+        # Told by whoever still has the rotation, and by nobody else.
+        with transaction.atomic():
+            self.lease.write(**values)
+            self._tell(before, after)
 
     def _tell(self, before: Progress, after: Progress) -> None:
         if after.problem and after.problem != before.problem:
             RotationEvent.objects.create(
                 rotation=self.rotation, step=before.step, text=after.problem
             )
+        if after.state != RotationState.RUNNING:
+            telling.tell_state(self.rotation.pk)
         if (after.step, after.state) != (before.step, before.state):
             logger.info(
                 "rotation_advanced",

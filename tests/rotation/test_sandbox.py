@@ -15,7 +15,16 @@ from pytest_django.fixtures import Settings
 import sandbox
 from sandbox.client import Sandbox
 from streams.access.addresses import address_policy
-from streams.models import DriftCheck, Gateway, Rotation, RotationState, Secret, SecretFunction
+from streams.models import (
+    Channel,
+    DriftCheck,
+    Gateway,
+    Notice,
+    Rotation,
+    RotationState,
+    Secret,
+    SecretFunction,
+)
 from streams.rotation import drift, engine, starting
 from streams.rotation.probing import Verdict, asker
 
@@ -101,6 +110,7 @@ def rotated(secret: Secret) -> Rotation:
 
 
 def test_a_function_behind_two_gateways_is_rotated(deployed: Deployed) -> None:
+    Channel.objects.create(name="ops", kind="mail", address="ops@example.com")
     gateways = [
         deployed.rest("rest"),
         deployed.http("http"),
@@ -116,6 +126,30 @@ def test_a_function_behind_two_gateways_is_rotated(deployed: Deployed) -> None:
     assert deployed.verdict(new) == Verdict.ACCEPTED
     for gateway in gateways:
         assert deployed.through(gateway) == Verdict.ACCEPTED
+    assert told() == ["rotation-completed"]
+    assert deployed.old not in str(list(Notice.objects.values()))
+    assert new not in str(list(Notice.objects.values()))
+
+
+def told() -> list[str]:
+    return list(Notice.objects.order_by("created_at").values_list("event", flat=True))
+
+
+def test_one_that_is_rolled_back_half_way_is_told_once(deployed: Deployed) -> None:
+    Channel.objects.create(name="ops", kind="mail", address="ops@example.com")
+    rotation = starting.start(deployed.secret, by="ada")
+    while rotation.step in {"preflight", "generate"}:
+        engine.advance(rotation.pk)
+        rotation.refresh_from_db()
+
+    # A trouble at this step would be another one than that of the step before.
+    assert rotation.stretch_at == rotation.step_at > rotation.started_at
+    call_command("rotate", "orders", "--rollback", "--wait")
+
+    rotation.refresh_from_db()
+    assert rotation.state == RotationState.ROLLED_BACK, rotation.problem
+    assert deployed.variables() == {**OTHERS, "SECRET_HEADER": deployed.old}
+    assert told() == ["rotation-rolled-back"]
 
 
 def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed) -> None:
