@@ -16,11 +16,13 @@ from django.utils import timezone
 from streams.access import tokens
 from streams.models import (
     ApiToken,
+    Channel,
     Download,
     DriftCheck,
     Endpoint,
     Gateway,
     Grant,
+    Notice,
     Rotation,
     RotationEvent,
     Secret,
@@ -32,6 +34,7 @@ from streams.rotation import starting
 pytestmark = pytest.mark.django_db
 
 VALUE = "canary-" + "v" * 32
+KEY = "whsec_" + "Y2FuYXJ5" * 5 + "Y2E="
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,9 @@ def world() -> None:
     rotation = starting.start(secret, by="ann")
     RotationEvent.objects.create(rotation=rotation, step="preflight", text="All is well.")
     Rotation.objects.update(state="completed", finished_at=timezone.now())
+    channel = Channel.objects.create(name="hook", kind="webhook", address="https://example.com/")
+    Channel.objects.update(key=KEY)
+    Notice.objects.test(channel, by="ann")
     tokens.issue(ann, name="cron")
     Download.objects.create(
         endpoint=endpoint, slug="orders", user=ann, username="ann", state="complete", sent=5,
@@ -75,6 +81,8 @@ def pages() -> Iterator[str]:
     """Every address of the admin that a GET may reach."""
     yield reverse("admin:index")
     yield f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/"
+    for what in ("test", "key"):
+        yield f"/operate/streams/channel/{Channel.objects.get().pk}/{what}/"
     for model, made in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         yield reverse(f"{name}_changelist")
@@ -103,7 +111,8 @@ def test_every_page_opens_and_changes_nothing(operator: Client) -> None:
         answer = operator.get(path)
         # Downloads and tokens are records: they can be neither added nor deleted.
         assert answer.status_code in {200, 403}, path
-        assert VALUE not in answer.content.decode(), path
+        for hidden in (VALUE, KEY):
+            assert hidden not in answer.content.decode(), path
 
     assert stored() == before
 
@@ -111,7 +120,7 @@ def test_every_page_opens_and_changes_nothing(operator: Client) -> None:
 def test_the_index_shows_all_that_operators_work_with(operator: Client) -> None:
     page = operator.get("/operate/").content.decode()
 
-    for name in ("Endpoints", "Secrets", "Groups", "Downloads", "API tokens", "Users"):
+    for name in ("Endpoints", "Secrets", "Groups", "Downloads", "API tokens", "Users", "Notices"):
         assert name in page
 
 
@@ -128,7 +137,7 @@ def test_the_admin_is_for_operators(client: Client, who: str) -> None:
         assert answer.status_code in ({200} if index_of_nothing else {302, 403}), path
 
 
-@pytest.mark.parametrize("model", [Download, ApiToken, Rotation])
+@pytest.mark.parametrize("model", [Download, ApiToken, Notice, Rotation])
 def test_records_are_neither_added_nor_deleted(operator: Client, model: Any) -> None:
     name = f"admin:streams_{model._meta.model_name}"
     row = model.objects.get()
