@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from streams.aws.failures import ControlError
 from streams.models import DriftCheck, Rotation, Secret, SecretVersion
+from streams.rotation import telling
 from streams.rotation.engine import account, waits
 from streams.rotation.parts import parts
 from streams.rotation.plan import found
@@ -93,3 +94,4 @@ def _record(check: DriftCheck, began: datetime, sentences: str, problem: str) ->
     if not disturbed and bool(sentences) != bool(check.found):
         event = "drift_found" if sentences else "drift_over"
         logger.warning(event, extra={"secret": check.secret.name, "found": sentences})
+        telling.tell_drift(check, sentences)

@@ -73,6 +73,8 @@ class _Worker:
             self._record(progress, stuck)
             return stuck
         progress = self._heeded(progress, steps)
+        if progress.state in _TERMINAL:
+            return progress
         run = self._run()
         until = time.monotonic() + TURN
         while True:
@@ -101,8 +103,8 @@ class _Worker:
         if turned is None:
             self._began = progress
             self._say("It cannot be taken back any more: it goes on.")
-        self._record(progress, turned or progress, last=False)
-        self.lease.write(roll_back=False)
+        # Heard in the same write as what it led to.
+        self._record(progress, turned or progress, last=False, roll_back=False)
         return turned or progress
 
     def _run(self) -> Run:
@@ -119,7 +121,7 @@ class _Worker:
     def _say(self, text: str) -> None:
         RotationEvent.objects.create(rotation=self.rotation, step=self._began.step, text=text)
 
-    def _record(self, before: Progress, after: Progress, *, last: bool = True) -> None:
+    def _record(self, before: Progress, after: Progress, *, last: bool = True, **also: Any) -> None:
         values: dict[str, Any] = {
             "step": after.step,
             "back": after.back,
@@ -128,6 +130,7 @@ class _Worker:
             "problem": after.problem,
             "waiting": after.waiting,
             "due_at": Now() + timedelta(seconds=max(0.0, after.pause)),
+            **also,
         }
         if after.step != before.step:
             values["step_at"] = Now()

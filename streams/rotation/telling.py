@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from streams.models import Notice, NoticeEvent, Rotation, RotationState, Secret
+from streams.models import DriftCheck, Notice, NoticeEvent, Rotation, RotationState, Secret
 from streams.rotation import calendar
 
 # How long a step may take beyond what it waits for, before somebody should look.
@@ -81,6 +81,23 @@ def tell_overdue() -> None:
             summary=f"The rotation of {secret.name} is overdue.",
             data={"secret": secret.name, "secret_id": secret.pk, "due_at": _instant(due)},
         )
+
+
+def tell_drift(check: DriftCheck, sentences: str) -> None:
+    """Tells that AWS differs from us, or no longer does where `sentences` is empty."""
+    event = NoticeEvent.DRIFT_FOUND if sentences else NoticeEvent.DRIFT_OVER
+    words = "has been changed in AWS" if sentences else "is in AWS as it should be again"
+    Notice.objects.tell(
+        event,
+        # Only one worker records with this token, and does so once.
+        key=f"secret {check.secret_id} {event} {check.token}",
+        summary=f"The secret {check.secret.name} {words}.",
+        data={
+            "secret": check.secret.name,
+            "secret_id": check.secret_id,
+            "found": sentences.splitlines(),
+        },
+    )
 
 
 def _stretch(rotation: Rotation) -> str:

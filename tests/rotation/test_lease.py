@@ -7,10 +7,10 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models.functions import Now
 
-from streams.models import Rotation, RotationState, Secret, SecretVersion
+from streams.models import Endpoint, Rotation, RotationState, Secret, SecretVersion
 from streams.registry.apply import apply
 from streams.registry.parse import RegistryError, parse
-from streams.rotation import starting
+from streams.rotation import engine, starting
 from streams.rotation.lease import Lease, claim
 from streams.rotation.problems import LostLeaseError
 from streams.rotation.starting import NotNowError
@@ -174,3 +174,21 @@ def test_a_secret_without_a_function_or_a_value_is_not_rotated(db: None) -> None
 
     with pytest.raises(NotNowError, match="names no function"):
         starting.start(bare, by="ada")
+
+
+def test_one_that_is_rolled_back_before_it_began_ends_at_once(
+    rotation: Rotation, caplog: pytest.LogCaptureFixture
+) -> None:
+    # There is something to ask, and nobody who would answer.
+    Endpoint.objects.create(
+        slug="orders", title="Orders", kind="function-url", auth="secret-header",
+        secret=rotation.secret, url="http://127.0.0.1:1/",
+    )  # fmt: skip
+    starting.roll_back(rotation)
+
+    assert engine.advance(rotation.pk) is None
+
+    rotation.refresh_from_db()
+    assert (rotation.state, rotation.roll_back) == (RotationState.FAILED, False)
+    assert rotation.problem == "An operator rolled it back."
+    assert "rotation_lost" not in caplog.text

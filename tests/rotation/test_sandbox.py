@@ -153,6 +153,7 @@ def test_one_that_is_rolled_back_half_way_is_told_once(deployed: Deployed) -> No
 
 
 def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed) -> None:
+    Channel.objects.create(name="ops", kind="mail", address="ops@example.com")
     rest, http = deployed.rest("rest"), deployed.http("http", auto_deploy=False)
     [pk] = drift.due()
     drift.check(pk)
@@ -178,6 +179,9 @@ def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed)
     assert len(check.found.splitlines()) == 2
     assert "alien" not in check.found
     assert check.found_at is not None
+    DriftCheck.objects.update(due_at=Now())
+    drift.check(pk)
+    assert told() == ["drift-found"]
 
     call_command("rotate", "orders", "--repair", "--wait")
 
@@ -187,5 +191,6 @@ def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed)
     drift.check(pk)
     check.refresh_from_db()
     assert check.found == ""
+    assert told() == ["drift-found", "rotation-completed", "drift-over"]
     [version] = deployed.secret.versions.all()
     assert (version.value, version.state) == (deployed.old, "current")
