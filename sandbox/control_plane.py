@@ -7,7 +7,11 @@ What is filled, and nothing else:
 - REST: `responseTransferMode` of PutIntegration, GetExport of what is deployed, and, where the
   settings ask for it, the refusal of unquoted mappings;
 - HTTP APIs: UpdateIntegration merges `requestParameters` (`""` removes), CreateDeployment with a
-  stage moves the stage to it.
+  stage moves the stage to it;
+- Secrets Manager (in `stored_secrets.py`): CreateSecret gives its version the caller's id, and none
+  where there is no value; PutSecretValue leaves a version alone that is there already, refuses
+  another value under its id, takes a label from the version that has it, and makes a secret's first
+  version current.
 """
 
 from __future__ import annotations

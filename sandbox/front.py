@@ -24,6 +24,7 @@ from sandbox.objects import GeneratedObjects
 from sandbox.relay import UNASKED, Relay, passed
 from sandbox.settings import ACCESS_KEY, SECRET_KEY, Settings
 from sandbox.signatures import Credentials, scope_of
+from sandbox.stored_secrets import StoredSecrets
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Front:
         self._control = ControlPlane(
             settings, emulator, self._functions, self._urls, self._book, self._gateways
         )
+        self._secrets = StoredSecrets(emulator)
         self._objects = GeneratedObjects(settings.generated)
         self._reaper = asyncio.create_task(self._reap())
 
@@ -82,6 +84,8 @@ class Front:
             return await self._invocations.serve(request, scope)
         if service in {"lambda", "apigateway"}:
             return await self._control.serve(request, scope)
+        if service == "secretsmanager":
+            return await self._secrets.serve(request, scope)
         if found := self._objects.find(request):
             return await self._objects.serve(request, found)
         return await self._pass(request, learn=service == "sts")
