@@ -161,6 +161,7 @@ class Environment(BaseSettings):
     rotation_settle: Seconds = Field(60, alias="SPILLWAY_ROTATION_SETTLE")
     rotation_propagation: Seconds = Field(30, alias="SPILLWAY_ROTATION_PROPAGATION")
     rotation_drain: Seconds = Field(120, alias="SPILLWAY_ROTATION_DRAIN")
+    rotation_consumers: Seconds = Field(3600, alias="SPILLWAY_ROTATION_CONSUMERS")
     rotation_lease: Seconds = Field(90, alias="SPILLWAY_ROTATION_LEASE")
     rotation_hold: Seconds = Field(15, alias="SPILLWAY_ROTATION_HOLD")
     drift_every: Seconds = Field(3600, alias="SPILLWAY_DRIFT_EVERY")

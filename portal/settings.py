@@ -144,6 +144,7 @@ SEGMENT_MEMORY = ENV.segment_memory
 ROTATION_SETTLE = ENV.rotation_settle
 ROTATION_PROPAGATION = ENV.rotation_propagation
 ROTATION_DRAIN = ENV.rotation_drain
+ROTATION_CONSUMERS = ENV.rotation_consumers
 ROTATION_LEASE = ENV.rotation_lease
 ROTATION_HOLD = ENV.rotation_hold
 DRIFT_EVERY = ENV.drift_every

@@ -108,6 +108,11 @@ class Account:
             ) from None
 
 
+def default_region() -> str:
+    """The region that boto3 itself would use; empty where there is none."""
+    return str(botocore.session.get_session().get_config_variable("region") or "")
+
+
 def aws_code(exc: ClientError) -> str:
     """The error code of an AWS answer, such as `AccessDenied`."""
     return str(exc.response.get("Error", {}).get("Code", "unknown"))

@@ -6,8 +6,9 @@ ControlError
 ├── StaleError          changed since it was read (passing)
 ├── UnavailableError    AWS failed, or did not answer: it may have happened (passing)
 ├── DeniedError         not allowed, or no credentials
-├── MissingError        there is no such function, API, stage or alias
+├── MissingError        there is no such function, API, stage, alias or secret
 ├── RejectedError       AWS refuses the request itself
+├── EncryptionError     the key that a secret is encrypted with cannot be used
 └── UnreadableError     the function's variables cannot be read, so that they cannot be kept
 
 AWS's own messages are never repeated: that of a mapping without quotes bears the secret itself.
@@ -71,6 +72,10 @@ class RejectedError(ControlError):
     sentence = "AWS refuses the request"
 
 
+class EncryptionError(ControlError):
+    sentence = "AWS cannot use the key that the secret is encrypted with"
+
+
 class UnreadableError(ControlError):
     sentence = "The function's variables cannot be read, and would be lost by writing them"
 
@@ -83,6 +88,8 @@ _BY_CODE: dict[str, type[ControlError]] = {
     "ResourceConflictException": ConflictError,
     "ConflictException": ConflictError,
     "ResourceInUseException": ConflictError,
+    # Somebody was quicker, or a call that was believed lost: the next look finds it.
+    "ResourceExistsException": ConflictError,
     "PreconditionFailedException": StaleError,
     "ResourceNotFoundException": MissingError,
     "NotFoundException": MissingError,
@@ -93,7 +100,10 @@ _BY_CODE: dict[str, type[ControlError]] = {
     "ExpiredToken": DeniedError,
     "ExpiredTokenException": DeniedError,
     "InvalidSignatureException": DeniedError,
+    "DecryptionFailure": EncryptionError,
+    "EncryptionFailure": EncryptionError,
     "ServiceException": UnavailableError,
+    "InternalServiceError": UnavailableError,
 }
 _BY_STATUS: dict[int, type[ControlError]] = {
     401: DeniedError,

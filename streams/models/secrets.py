@@ -1,6 +1,9 @@
 """Secret headers: what is sent, where it is checked, and who else sends it."""
 
 import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -58,6 +61,30 @@ class Store(models.TextChoices):
     SECRETS_MANAGER = "secrets-manager", _("AWS Secrets Manager")
 
 
+@dataclass(frozen=True)
+class StoredAt:
+    """Where in Secrets Manager a value stands. `region` is empty for the portal's own."""
+
+    id: str
+    region: str
+    role_arn: str
+
+
+def stored_at(
+    name: str, said: Mapping[str, str | None] | None, *, region: str, role_arn: str
+) -> StoredAt:
+    """Where the registry says that it stands; `region` and `role_arn` are its function's."""
+    said = said or {}
+    known = said.get("id") or f"spillway/{name}"
+    # arn:aws:secretsmanager:<region>:<account>:secret:<name>
+    of_arn = known.split(":")[3] if known.startswith("arn:") else ""
+    return StoredAt(
+        id=known,
+        region=said.get("region") or of_arn or region,
+        role_arn=said.get("role_arn") or role_arn,
+    )
+
+
 class Secret(models.Model):
     """A header that proves to a function that a request came through a door of ours."""
 
@@ -77,6 +104,8 @@ class Secret(models.Model):
     store = models.CharField(
         _("store"), max_length=20, choices=Store.choices, default=Store.DATABASE
     )
+    # `id`, `region` and `role_arn`, as far as the registry says them.
+    secrets_manager = models.JSONField(_("in Secrets Manager"), null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -89,11 +118,24 @@ class Secret(models.Model):
         """Whether its values, function and gateways are in the hands of a rotation."""
         return self.rotations.filter(finished_at__isnull=True).exists()
 
-    def set_value(self, value: str) -> "SecretVersion":
+    def stored_at(self) -> StoredAt | None:
+        """Where its value stands besides our database; None where it stands there alone."""
+        if self.store != Store.SECRETS_MANAGER:
+            return None
+        function = SecretFunction.objects.filter(secret=self).first()
+        return stored_at(
+            self.name,
+            self.secrets_manager,
+            region=function.region if function else "",
+            role_arn=function.role_arn if function else "",
+        )
+
+    def set_value(self, value: str, *, external_id: str = "") -> "SecretVersion":
         """Makes `value` the current version; the one before it stays as the previous one.
 
-        Call it within a transaction. Raises `ValidationError` for a value that cannot be sent, and
-        while a rotation is under way.
+        `external_id` is what Secrets Manager calls it already, where it was found there. Call this
+        within a transaction. Raises `ValidationError` for a value that cannot be sent, and while a
+        rotation is under way.
         """
         validate_value(value)
         # A rotation that begins at the same time waits for us, or we for it.
@@ -113,6 +155,7 @@ class Secret(models.Model):
             fingerprint=fingerprint(value),
             state=SecretVersion.State.CURRENT,
             alias=alias,
+            external_id=external_id or new_external_id(),
         )
 
 
@@ -125,6 +168,11 @@ class SecretVersionQuerySet(models.QuerySet["SecretVersion"]):
             default=2,
         )
         return self.exclude(state=SecretVersion.State.RETIRED).order_by(rank, "-number")
+
+
+def new_external_id() -> str:
+    """A version's id for Secrets Manager: a call that is repeated makes no second version."""
+    return str(uuid.uuid4())
 
 
 class SecretVersion(models.Model):
@@ -143,6 +191,7 @@ class SecretVersion(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices)
     # Of a pair, the one whose function accepts this value, once a rotation has told.
     alias = models.CharField(_("alias"), max_length=128, blank=True, editable=False)
+    external_id = models.CharField(max_length=64, default=new_external_id, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = SecretVersionQuerySet.as_manager()

@@ -16,7 +16,10 @@ from streams.models import Endpoint, Gateway, Secret, SecretFunction
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry.parse import RegistryError
-from streams.registry.spec import EndpointSpec, RegistrySpec, SecretSpec
+from streams.registry.spec import EndpointSpec, Part, RegistrySpec, SecretSpec
+
+# What must stay as it is while a rotation is under way.
+_ROTATED = {"header", "store", "secrets_manager", "function", "gateways"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def _apply_secret(spec: SecretSpec) -> Change:
         "window": spec.window,
         "jitter": spec.jitter,
         "store": spec.store,
+        "secrets_manager": _said(spec.secrets_manager),
     }
     secret, created = Secret.objects.get_or_create(name=spec.name, defaults=wanted)
     changed = [] if created else _update(secret, wanted)
@@ -109,9 +113,14 @@ def _apply_secret(spec: SecretSpec) -> Change:
         changed.append("gateways")
     if _apply_value(secret, spec) and not created:
         changed.append("value")
-    if set(changed) & {"header", "store", "function", "gateways"} and secret.is_rotating():
+    if set(changed) & _ROTATED and secret.is_rotating():
         raise RegistryError([f"a rotation of {spec.name} is under way: {', '.join(changed)}"])
     return _change("secret", spec.name, created=created, fields=changed)
+
+
+def _said(part: Part | None) -> dict[str, Any] | None:
+    """What a part says; one that says nothing is as good as absent."""
+    return (part and part.model_dump(exclude_none=True)) or None
 
 
 def _change(kind: str, name: str, *, created: bool, fields: list[str]) -> Change:

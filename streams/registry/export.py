@@ -47,6 +47,7 @@ def _secret(secret: Secret) -> dict[str, Any]:
             "window": secret.window,
             "jitter": secret.jitter and format_duration(secret.jitter),
             "store": secret.store,
+            "secrets_manager": secret.secrets_manager,
             "function": function and _row(function),
             "gateways": [_row(gateway) for gateway in secret.gateways.order_by("pk")],
         }

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from portal.units import parse_size
-from streams.models.secrets import validate_header_name
+from streams.models.secrets import StoredAt, stored_at, validate_header_name
 from streams.net.addresses import AddressPolicy
 from streams.net.errors import AddressForbiddenError
 
@@ -78,6 +78,14 @@ Url = Annotated[str, BeforeValidator(_url)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+# A name, or an ARN for a secret of another account.
+SecretId = Annotated[
+    str,
+    Field(
+        pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]+$",
+        max_length=512,
+    ),
+]
 Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -132,6 +140,14 @@ class GatewaySpec(Part):
         return self
 
 
+class SecretsManagerSpec(Part):
+    """Where in AWS Secrets Manager a value stands; what is absent is as for the function."""
+
+    id: SecretId | None = None
+    region: Region | None = None
+    role_arn: RoleArn | None = None
+
+
 class SecretSpec(Part):
     """A secret header. Without `value_from_*` its value is generated once."""
 
@@ -143,6 +159,7 @@ class SecretSpec(Part):
     window: Hours | None = None
     jitter: Duration | None = None
     store: Literal["database", "secrets-manager"] = "database"
+    secrets_manager: SecretsManagerSpec | None = None
     function: FunctionSpec | None = None
     gateways: list[GatewaySpec] = []
 
@@ -152,7 +169,26 @@ class SecretSpec(Part):
             raise expected("value_from_env or value_from_file, not both")
         if (self.window or self.jitter) and not self.rotate_every:
             raise expected("rotate_every beside window and jitter")
+        if self.secrets_manager and self.store != "secrets-manager":
+            raise expected("secrets_manager only with store: secrets-manager")
+        if self.store == "secrets-manager" and not self._has_an_id():
+            raise expected("secrets_manager.id, since AWS takes no such name")
         return self
+
+    def _has_an_id(self) -> bool:
+        said = self.secrets_manager and self.secrets_manager.id
+        return bool(said or re.fullmatch(r"[A-Za-z0-9/_+=.@-]+", self.name))
+
+    def stored_at(self) -> StoredAt | None:
+        """Where its value stands besides our database; None where it stands there alone."""
+        if self.store != "secrets-manager":
+            return None
+        return stored_at(
+            self.name,
+            self.secrets_manager.model_dump() if self.secrets_manager else None,
+            region=(self.function and self.function.region) or "",
+            role_arn=(self.function and self.function.role_arn) or "",
+        )
 
 
 class SegmentsSpec(Part):

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from streams.aws.failures import ControlError
 from streams.models import DriftCheck, Rotation, Secret, SecretVersion
-from streams.rotation import telling
+from streams.rotation import elsewhere, telling
 from streams.rotation.engine import account, waits
 from streams.rotation.parts import parts
 from streams.rotation.plan import found
@@ -59,6 +59,8 @@ def differences(secret: Secret) -> list[str]:
     """
     current = secret.versions.get(state="current")
     made = parts(secret, NoVersions(), account(), lambda: None, in_use=current.alias)
+    # What it has from before, or not at all, needs nobody's word.
+    elsewhere.put_current(secret, account())
     run = Run(current.value, current.value, Forgotten(), waits(), lambda: 0.0, lambda _: None)
     return list(found(run, made))
 

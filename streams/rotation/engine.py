@@ -182,4 +182,6 @@ def waits(mode: Mode = Mode.OVERLAP) -> Waits:
         settle=settings.ROTATION_SETTLE,
         propagation=settings.ROTATION_PROPAGATION,
         drain=settings.ROTATION_DRAIN,
+        # Without an overlap they are refused however long one waits.
+        consumers=settings.ROTATION_CONSUMERS if mode == Mode.OVERLAP else 0,
     )

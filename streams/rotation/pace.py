@@ -1,7 +1,7 @@
 """AWS's rate limits for its control plane, kept by all workers together.
 
 API Gateway takes 10 calls a second for each account and region, and one CreateDeployment in five
-seconds; Lambda 15 calls a second.
+seconds; Lambda 15 calls a second; Secrets Manager 50 of those that change something.
 """
 
 import time
@@ -26,6 +26,7 @@ class Rate:
 LAMBDA = Rate(15, 15)
 GATEWAY = Rate(10, 10)
 DEPLOYMENT = Rate(0.2, 1)
+SECRETS = Rate(40, 40)
 # Seconds that a call waits for its turn, at most; later ones come with another tick.
 PATIENCE = 10.0
 

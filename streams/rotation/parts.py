@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import botocore.session
-
 from streams.access.addresses import address_policy
-from streams.aws.account import Account
+from streams.aws.account import Account, default_region
 from streams.aws.calls import Calls
 from streams.aws.functions import Function
 from streams.aws.gateways import HttpIntegration, RestIntegration
+from streams.aws.secretsmanager import StoredSecret
 from streams.models import Auth, Endpoint, Gateway, Kind, Secret, SecretFunction
+from streams.models.secrets import StoredAt
 from streams.rotation import pace
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.pair import AliasPair
@@ -19,9 +19,11 @@ from streams.rotation.probing import Ask, Probe, asker
 from streams.rotation.problems import UnfitError
 from streams.rotation.senders import GatewaySender
 from streams.rotation.steps import Versions
+from streams.rotation.store import StoreSender
 
 # Called before each call of AWS; raises where there must be none.
 Guard = Callable[[], None]
+Place = SecretFunction | Gateway | StoredAt
 
 
 def parts(
@@ -49,15 +51,29 @@ def parts(
         gateways=gateways,
         probes=list(_probes(secret, function, checked_by.alias, ask)),
         versions=versions,
+        store=_store(secret, versions, account, guard),
     )
+
+
+def stored_secret(secret: Secret, account: Account, guard: Guard) -> StoredSecret | None:
+    """Where its value stands besides our database; None where it stands there alone."""
+    place = secret.stored_at()
+    return StoredSecret(_calls(account, place, guard), place.id) if place else None
+
+
+def _store(
+    secret: Secret, versions: Versions, account: Account, guard: Guard
+) -> StoreSender | None:
+    stored = stored_secret(secret, account, guard)
+    return StoreSender(stored, versions) if stored else None
 
 
 def _gateways(secret: Secret) -> list[Gateway]:
     return list(secret.gateways.select_related("secret").order_by("pk"))
 
 
-def _calls(account: Account, place: SecretFunction | Gateway, guard: Guard) -> Calls:
-    region = place.region or default_region()
+def _calls(account: Account, place: Place, guard: Guard) -> Calls:
+    region = place.region or _own_region()
 
     def before(operation: str) -> None:
         pace.take(*_bucket(place, region, operation))
@@ -66,22 +82,24 @@ def _calls(account: Account, place: SecretFunction | Gateway, guard: Guard) -> C
     return Calls(account, region, place.role_arn, before)
 
 
-def _bucket(place: SecretFunction | Gateway, region: str, operation: str) -> tuple[str, pace.Rate]:
+def _bucket(place: Place, region: str, operation: str) -> tuple[str, pace.Rate]:
     # A role stands for an account: nothing here knows two roles of one.
     where = f"{place.role_arn or 'own'} {region}"
     if isinstance(place, SecretFunction):
         return f"{where} lambda", pace.LAMBDA
+    if isinstance(place, StoredAt):
+        return f"{where} secretsmanager", pace.SECRETS
     if operation == "CreateDeployment":
         return f"{where} deployment", pace.DEPLOYMENT
     return f"{where} apigateway", pace.GATEWAY
 
 
-def default_region() -> str:
+def _own_region() -> str:
     """The region that boto3 itself would use. Raises `UnfitError` where there is none."""
-    region = botocore.session.get_session().get_config_variable("region")
+    region = default_region()
     if not region:
         raise UnfitError("No region is given, neither in the registry nor by AWS_REGION.")
-    return str(region)
+    return region
 
 
 def _sender(account: Account, gateway: Gateway, guard: Guard, ask: Ask) -> GatewaySender:

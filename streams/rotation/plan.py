@@ -26,6 +26,7 @@ from streams.rotation.repair import (
     Look,
     ProveCurrent,
     Restore,
+    RestoreStore,
     differences,
 )
 from streams.rotation.run import Run
@@ -47,6 +48,7 @@ from streams.rotation.steps import (
     VerifyBack,
     Versions,
 )
+from streams.rotation.store import KeepInStore, StoreSender, SwitchStore
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Parts:
     gateways: list[GatewaySender]
     probes: Sequence[Probe]
     versions: Versions
+    # Where the value stands in Secrets Manager too.
+    store: StoreSender | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,12 @@ def plan(mode: Mode, parts: Parts | PairParts) -> Plan:
 
 def found(run: Run, parts: Parts | PairParts) -> Iterator[str]:
     """How AWS differs from the current value. `run` leads from that to itself."""
-    return differences(run, _called(parts), parts.gateways)
+    return differences(run, _called(parts), _all_senders(parts))
+
+
+def _all_senders(parts: Parts | PairParts) -> list[GatewaySender | StoreSender]:
+    stored = [parts.store] if isinstance(parts, Parts) and parts.store else []
+    return [*parts.gateways, *stored]
 
 
 def _called(parts: Parts | PairParts) -> Called:
@@ -105,7 +114,7 @@ def _called(parts: Parts | PairParts) -> Called:
 def _plan_of_repair(parts: Parts | PairParts) -> Plan:
     called = _called(parts)
     switches = [SwitchGateway(gateway) for gateway in parts.gateways]
-    steps: list[Step] = [Look(called, parts.gateways), *switches]
+    steps: list[Step] = [Look(called, _all_senders(parts)), *switches]
     if isinstance(parts, PairParts):
         pair = parts.pair
         steps.insert(1, Restore(called))
@@ -113,6 +122,7 @@ def _plan_of_repair(parts: Parts | PairParts) -> Plan:
     else:
         probes = parts.probes
         steps.insert(1, AdmitCurrent(called))
+        steps += [RestoreStore(parts.store)] if parts.store else []
         steps += [Drain("drain"), Restore(called)]
         prove = ProveCurrent(lambda _: probes, parts.gateways)
     return Plan([*steps, prove], steps[0].name)
@@ -135,42 +145,49 @@ def _plan_of_pair(parts: PairParts, *, at_once: bool) -> Plan:
 
 def _plan_of_one(mode: Mode, parts: Parts) -> Plan:
     begin: list[Step] = [
-        Preflight(parts.environment, parts.gateways, parts.probes),
+        Preflight(parts.environment, parts.gateways, parts.probes, store=parts.store),
         Generate(parts.versions),
+        *([KeepInStore(parts.store)] if parts.store else []),
     ]
+    stored = [SwitchStore(parts.store)] if parts.store else []
     switches = [SwitchGateway(gateway) for gateway in parts.gateways]
     portal = SwitchPortal(parts.versions)
     end: list[Step] = [ProveNew(parts.probes, parts.gateways), Finish(parts.versions)]
     admit, replace = Admit(parts.environment), Replace(parts.environment)
     retire = Retire(parts.environment)
+    at_once = Replace(parts.environment, "replace at once", settle=False)
 
     def both(run: Run) -> bool:
         return parts.environment.has(Pair(run.old, run.new))
 
     match mode:
         case Mode.OVERLAP:
-            verify = Verify(switches, both, admit.name)
+            # Who reads the store cannot be asked: last, when the others have proven the value.
+            verify = Verify([*switches, *stored], both, admit.name)
             middle: list[Step] = [
                 admit,
                 ProveBoth(parts.probes),
-                VerifyBack(switches),
+                VerifyBack([*switches, *stored]),
                 Drain("drain back", back=True),
                 *switches,
                 portal,
+                *stored,
                 Drain("drain"),
                 verify,
                 retire,
             ]
             return Plan([*begin, *middle, *end], verify.name)
         case Mode.EMERGENCY:
-            return Plan([*begin, admit, *switches, portal, retire, *end], portal.name)
+            senders: list[Step] = [*switches, portal, *stored]
+            return Plan([*begin, admit, *senders, retire, *end], senders[-1].name)
         case Mode.HOLD:
             # A request that knows of no rotation yet would not be held.
             known = Drain("drain before")
-            return Plan([*begin, known, replace, portal, *end], "prove new")
+            # Consumers are refused from here on, and helped by reading the new value at once.
+            early: list[Step] = [at_once, *stored] if stored else []
+            return Plan([*begin, known, *early, replace, portal, *end], "prove new")
         case Mode.GAP:
-            at_once = Replace(parts.environment, "replace at once", settle=False)
-            middle = [at_once, *switches, portal, replace]
+            middle = [at_once, *stored, *switches, portal, replace]
             return Plan([*begin, *middle, *end], "prove new")
         case Mode.PAIR | Mode.REPAIR:
             raise ValueError(f"{mode} has a plan of its own.")

@@ -6,6 +6,7 @@ that accepts two values goes on accepting the one that was found until all gatew
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from streams.rotation.environment import FunctionEnvironment, Pair
 from streams.rotation.probing import Probe
@@ -13,13 +14,20 @@ from streams.rotation.problems import UnfitError
 from streams.rotation.run import Run, Wait
 from streams.rotation.senders import GatewaySender
 from streams.rotation.steps import check_current
+from streams.rotation.store import StoreSender
 
 # The environment that callers of the function meet. Raises `UnfitError` where they do not all meet
 # one: nobody could say then what is right.
 Called = Callable[[Run], FunctionEnvironment]
 
 
-def differences(run: Run, called: Called, gateways: Sequence[GatewaySender]) -> Iterator[str]:
+class Sender(Protocol):
+    """A `GatewaySender` or a `StoreSender`."""
+
+    def differences(self, run: Run, value: str) -> Iterator[str]: ...
+
+
+def differences(run: Run, called: Called, senders: Sequence[Sender]) -> Iterator[str]:
     """In sentences, without values. `run` leads from the current value to itself."""
     try:
         environment = called(run)
@@ -27,8 +35,8 @@ def differences(run: Run, called: Called, gateways: Sequence[GatewaySender]) -> 
         yield str(exc)
         return
     yield from environment.differences(run.old)
-    for gateway in gateways:
-        yield from gateway.differences(run, run.old)
+    for sender in senders:
+        yield from sender.differences(run, run.old)
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,12 @@ class Look:
     """What differs is told before it is overwritten."""
 
     called: Called
-    gateways: Sequence[GatewaySender]
+    senders: Sequence[Sender]
     name: str = "preflight"
 
     def do(self, run: Run) -> Wait | None:
         self.called(run)
-        for sentence in differences(run, self.called, self.gateways):
+        for sentence in differences(run, self.called, self.senders):
             run.say(sentence)
         return None
 
@@ -58,6 +66,20 @@ class AdmitCurrent:
 
     def do(self, run: Run) -> Wait | None:
         return self.called(run).admit_found(run)
+
+    def undo(self, run: Run) -> Wait | None:
+        return None
+
+
+@dataclass(frozen=True)
+class RestoreStore:
+    """Who reads Secrets Manager gets the current value."""
+
+    store: StoreSender
+    name: str = "restore store"
+
+    def do(self, run: Run) -> Wait | None:
+        return self.store.restore(run)
 
     def undo(self, run: Run) -> Wait | None:
         return None

@@ -18,12 +18,14 @@ class Waits:
     """How long changes take to reach everywhere, in seconds.
 
     `settle`: old execution environments of a function. `propagation`: a deployed stage. `drain`:
-    requests under way, and a call of a worker that has lost its lease.
+    requests under way, and a call of a worker that has lost its lease. `consumers`: what readers of
+    Secrets Manager keep.
     """
 
     settle: float
     propagation: float
     drain: float
+    consumers: float = 0.0
 
 
 class Notes(Protocol):

@@ -11,6 +11,13 @@ GAP = (
     "requests through the gateway are refused, usually for some seconds. A handler that accepts "
     "two values, or an alias pair, has no such gap. Accept the gap to go on (--accept-gap)."
 )
+CONSUMERS = (
+    "This function accepts one value, and others read it from Secrets Manager: what they have "
+    "read is refused from the change on, until they read it again. A handler that accepts two "
+    "values has no such gap. Accept the gap to go on (--accept-gap)."
+)
+# The ways in which a value that consumers keep is refused.
+REFUSES = {Mode.HOLD, Mode.GAP}
 
 
 class NotNowError(RotationError):
@@ -24,11 +31,18 @@ def mode_of(secret: Secret, *, emergency: bool = False, accept_gap: bool = False
         raise NotNowError(
             f"The secret {secret.name} names no function that checks it. Add it to the registry."
         )
+    if function.aliases and secret.stored_at():
+        raise NotNowError(
+            "With two aliases the address changes with the value, which others who read it from "
+            "Secrets Manager do not learn. Say store: database, or use a handler that accepts two."
+        )
     if function.aliases:
         return Mode.EMERGENCY if emergency else Mode.PAIR
     if function.accepts == Accepts.TWO:
         return Mode.EMERGENCY if emergency else Mode.OVERLAP
     if not secret.gateways.exists():
+        if secret.stored_at() and not accept_gap and not emergency:
+            raise NotNowError(CONSUMERS)
         return Mode.HOLD
     if not accept_gap and not emergency:
         raise NotNowError(GAP)

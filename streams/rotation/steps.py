@@ -12,6 +12,7 @@ from streams.rotation.probing import Probe, Verdict, nonsense
 from streams.rotation.problems import UnfitError
 from streams.rotation.run import Run, Wait
 from streams.rotation.senders import GatewaySender
+from streams.rotation.store import StoreSender
 
 # Seconds between two series of probes.
 LOOK = 2.0
@@ -35,6 +36,9 @@ class Versions(Protocol):
     def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
         """Which alias accepts which of the two, and the function URL of each alias."""
 
+    def external_id(self, *, old: bool) -> str:
+        """What Secrets Manager calls one of the two; empty for a new one that there is not yet."""
+
 
 class Step(Protocol):
     """One result. `undo` brings about that it might never have been wanted."""
@@ -45,6 +49,14 @@ class Step(Protocol):
     def undo(self, run: Run) -> Wait | None: ...
 
 
+class Switch(Step, Protocol):
+    """A step that moves a sender over. `title` is what the story calls that sender."""
+
+    @property
+    def title(self) -> str: ...
+    def sends(self, run: Run, wanted: str) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Preflight:
     """Nothing is changed before everything is as it should be."""
@@ -53,15 +65,19 @@ class Preflight:
     gateways: list[GatewaySender]
     probes: Sequence[Probe]
     name: str = "preflight"
+    store: StoreSender | None = None
 
     def do(self, run: Run) -> Wait | None:
         self.environment.check(run)
         for gateway in self.gateways:
             gateway.check(run)
+        found = self.store.check(run) if self.store else ""
         for probe in self.probes:
             if wait := check_current(run, probe):
                 return wait
         tell_of_others(run, self.gateways)
+        if found:
+            run.say(found)
         return None
 
     def undo(self, run: Run) -> Wait | None:
@@ -190,11 +206,18 @@ class SwitchGateway:
     def name(self) -> str:
         return f"switch {self.gateway.key}"
 
+    @property
+    def title(self) -> str:
+        return self.gateway.name
+
     def do(self, run: Run) -> Wait | None:
         return self.gateway.bring(run, run.new)
 
     def undo(self, run: Run) -> Wait | None:
         return self.gateway.bring(run, run.old)
+
+    def sends(self, run: Run, wanted: str) -> bool:
+        return self.gateway.sends(run, wanted)
 
 
 @dataclass(frozen=True)
@@ -248,15 +271,15 @@ class Verify:
     again.
     """
 
-    switches: list[SwitchGateway]
+    switches: Sequence[Switch]
     holds: Callable[[Run], bool]
     otherwise: str
     name: str = "verify"
 
     def do(self, run: Run) -> Wait | None:
         for switch in self.switches:
-            if not switch.gateway.sends(run, run.new):
-                run.say(f"{switch.gateway.name} no longer sends the new value.")
+            if not switch.sends(run, run.new):
+                run.say(f"{switch.title} no longer sends the new value.")
                 run.notes.drop("drain")
                 raise MovedError(switch.name)
         if not self.holds(run):
@@ -273,7 +296,7 @@ class Verify:
 class VerifyBack:
     """Before the new value goes again: did a call that was believed lost arrive after all?"""
 
-    switches: list[SwitchGateway]
+    switches: Sequence[Switch]
     name: str = "verify back"
 
     def do(self, run: Run) -> Wait | None:
@@ -281,7 +304,7 @@ class VerifyBack:
 
     def undo(self, run: Run) -> Wait | None:
         for switch in reversed(self.switches):
-            if not switch.gateway.sends(run, run.old):
+            if not switch.sends(run, run.old):
                 run.notes.drop("drain")
                 raise MovedError(switch.name)
         return None

@@ -67,6 +67,10 @@ class StoredVersions:
             SecretVersion.objects.filter(pk=version.pk).update(alias=alias)
         SecretFunction.objects.filter(secret=self._rotation.secret).update(urls=dict(urls))
 
+    def external_id(self, *, old: bool) -> str:
+        version = self._rotation.old if old else self._rotation.new
+        return str(version.external_id) if version else ""
+
     @staticmethod
     def _set(version: SecretVersion | None, state: str) -> None:
         # There is none yet where a rotation goes back before it has generated one.
@@ -90,4 +94,7 @@ class NoVersions:
         raise NotImplementedError
 
     def place(self, *, old: str, new: str, urls: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+    def external_id(self, *, old: bool) -> str:
         raise NotImplementedError

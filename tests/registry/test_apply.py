@@ -195,3 +195,20 @@ def test_what_rotations_have_found_out_is_kept_and_not_exported() -> None:
     assert "b.example.com" not in export()
     assert lines(export()) == ["unchanged secret pair"]
     assert SecretFunction.objects.get().urls
+
+
+def test_where_a_value_stands_is_kept_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERS_SECRET", VALUE)
+    text = EXAMPLE.replace(
+        "    rotate_every: 30d\n",
+        "    rotate_every: 30d\n    store: secrets-manager\n    secrets_manager: {id: prod/a}\n",
+    )
+
+    lines(text)
+
+    assert all(line.startswith("unchanged") for line in lines(text, prune=True))
+    assert all(line.startswith("unchanged") for line in lines(export(), prune=True))
+    (changed, *_) = lines(text.replace("prod/a", "prod/b"))
+    assert changed == "changed secret orders (secrets_manager)"
+    (changed, *_) = lines(EXAMPLE)
+    assert changed == "changed secret orders (secrets_manager, store)"

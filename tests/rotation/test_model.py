@@ -22,7 +22,11 @@ SHAPES: dict[str, dict[str, Any]] = {
     "two aliases": {"gateways": 2, "pair": True},
     "two aliases and no gateway": {"gateways": 0, "pair": True},
     "two aliases and a gateway that does not tell": {"gateways": 1, "pair": True, "tells": False},
+    "Secrets Manager": {"gateways": 1, "store": "there"},
+    "Secrets Manager without the secret": {"gateways": 0, "store": "missing"},
 }
+# What any two faults are tried on: the others are made of the same parts.
+TWO_FAULTS = ["one gateway", "an alias", "a gateway that does not tell", "Secrets Manager"]
 shapes = pytest.mark.parametrize("shape", SHAPES)
 
 
@@ -37,6 +41,8 @@ def assert_rotated(world: World) -> None:
     assert {serving.value for serving in world.serving.values()} == {("new",)}
     assert_sent(world, ("green" if world.pair else next(iter(world.serving)), "new"))
     assert (world.current, world.retired) == ("new", {"old"})
+    if world.stored_secret:
+        world.stored_secret.assert_rotated()
 
 
 def assert_sent(world: World, sent: tuple[str, str]) -> None:
@@ -54,6 +60,8 @@ def assert_as_before(world: World) -> None:
     assert_sent(world, (first, "old"))
     assert world.current == "old"
     assert world.retired == {"new"}
+    if world.stored_secret:
+        world.stored_secret.assert_as_before()
 
 
 @shapes
@@ -126,7 +134,7 @@ def test_faults_on_the_way_back_are_survived(shape: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["one gateway", "an alias", "a gateway that does not tell"])
+@pytest.mark.parametrize("shape", TWO_FAULTS)
 def test_any_two_faults_of_calls_that_change_something_are_survived(shape: str) -> None:
     for first_fault in Fault:
         for first in undisturbed(shape).mutations:

@@ -10,8 +10,9 @@ from streams.models import Mode, RotationState
 from streams.rotation.plan import found
 from streams.rotation.run import Forgotten, Run
 from tests.rotation import world as model
+from tests.rotation.lagging import Lagging
 from tests.rotation.test_model import SHAPES, assert_sent
-from tests.rotation.world import Fault, Lagging, Rotating, World
+from tests.rotation.world import Fault, Rotating, World
 
 
 class Drifted(World):

@@ -21,6 +21,9 @@ from streams.rotation.plan import PairParts, Parts, Plan, plan
 from streams.rotation.probing import Probe, Verdict
 from streams.rotation.run import Run, Waits
 from streams.rotation.senders import GatewaySender, Places
+from streams.rotation.store import StoreSender
+from tests.rotation import consumers
+from tests.rotation.lagging import Lagging
 
 T = TypeVar("T")
 
@@ -30,7 +33,7 @@ OLD_ENVIRONMENTS = 9.0
 OLD_DEPLOYMENTS = 4.0
 UNDER_WAY = 15.0
 LATE = 18.0
-WAITS = Waits(settle=10, propagation=5, drain=20)
+WAITS = Waits(settle=10, propagation=5, drain=20, consumers=42)
 OTHERS = {"TABLE": "orders", "LOG_LEVEL": "info"}
 
 
@@ -66,23 +69,6 @@ class BrokenInvariantError(AssertionError):
 
 
 @dataclass
-class Lagging:
-    """A value, and those from before that may still be met."""
-
-    value: Any
-    older: list[tuple[Any, float]] = field(default_factory=list)
-
-    def change(self, value: Any, until: float) -> None:
-        if value != self.value:
-            self.older.append((self.value, until))
-            self.value = value
-
-    def met(self, now: float) -> list[Any]:
-        self.older = [(value, until) for value, until in self.older if until > now]
-        return [self.value, *(value for value, _ in self.older)]
-
-
-@dataclass
 class World:
     """Everything that a rotation may meet. `faults` are by the number of the call."""
 
@@ -95,6 +81,8 @@ class World:
     tells: bool = True
     faults: Mapping[int, Fault] = field(default_factory=dict)
     overlap: bool = True
+    # What is in Secrets Manager: nothing, `there`, or `missing` although it should be.
+    store: str = ""
     now: float = 1000.0
     calls: list[str] = field(default_factory=list)
     mutations: list[int] = field(default_factory=list)
@@ -122,6 +110,9 @@ class World:
         self.sending = {number: Lagging(first) for number in range(self.gateways)}
         self.portal = Lagging(first)
         self.places = {"old": names[0], "new": names[0]}
+        self.stored_secret = (
+            consumers.ModelStore(self, there=self.store == "there") if self.store else None
+        )
         # The database.
         self.stored = {"old", "older"}
         self.current = "old"
@@ -182,6 +173,9 @@ class World:
         values = set(self.portal.met(self.now))
         for sending in self.sending.values():
             values |= set(sending.met(self.now))
+        if self.stored_secret:
+            first = next(iter(self.serving))
+            values |= {(first, value) for value in self.stored_secret.presented(self.now)}
         return values
 
     def check(self) -> None:
@@ -370,6 +364,9 @@ class ModelVersions:
     def _place(self, places: dict[str, str]) -> None:
         self.world.places = places
 
+    def external_id(self, *, old: bool) -> str:
+        return "id-old" if old else "id-new"
+
     def _use(self, value: str) -> None:
         self.world.current = value
         # A request that has read the other one may still be about to send it.
@@ -442,11 +439,13 @@ class Rotating:
 
     def _one(self) -> Parts:
         alias = "live" if self.world.alias else ""
+        versions, stored = ModelVersions(self.world), self.world.stored_secret
         return Parts(
             environment=FunctionEnvironment(ModelFunction(self.world), "KEY", alias),
             gateways=self._senders(),
             probes=[Probe(self._ask, f"https://{alias}/", "x-secret")],
-            versions=ModelVersions(self.world),
+            versions=versions,
+            store=StoreSender(stored, versions) if stored else None,
         )
 
     def _pair(self) -> PairParts:
