@@ -15,6 +15,8 @@ from streams.access.addresses import address_policy
 from streams.models import Endpoint, Gateway, Secret, SecretFunction
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
+from streams.registry import adoption
+from streams.registry.adoption import Found
 from streams.registry.parse import RegistryError
 from streams.registry.spec import EndpointSpec, Part, RegistrySpec, SecretSpec
 
@@ -42,12 +44,14 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
     `prune` removes what it does not name. Raises `RegistryError` with every problem; nothing has
     changed then.
     """
+    # Before the transaction, which must not be open while AWS is asked.
+    found = adoption.found(spec)
     changes: list[Change] = []
     try:
         with transaction.atomic():
             # Two at once would both find an object missing: the second one waits here.
             list(Secret.objects.select_for_update().values_list("pk"))
-            changes = list(_applied(spec, prune=prune))
+            changes = list(_applied(spec, found, prune=prune))
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)
@@ -57,12 +61,12 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
     return changes
 
 
-def _applied(spec: RegistrySpec, *, prune: bool) -> Iterator[Change]:
+def _applied(spec: RegistrySpec, found: Found, *, prune: bool) -> Iterator[Change]:
     problems: list[str] = []
     changes: list[Change] = []
     for index, secret in enumerate(spec.secrets):
         try:
-            changes.append(_apply_secret(secret))
+            changes.append(_apply_secret(secret, found))
         except (RegistryError, ValidationError) as exc:
             problems += _named(f"secrets[{index}]", exc)
     for index, endpoint in enumerate(spec.endpoints):
@@ -96,7 +100,7 @@ def _prune(spec: RegistrySpec) -> Iterator[Change]:
         yield Change("removed", "secret", secret.name)
 
 
-def _apply_secret(spec: SecretSpec) -> Change:
+def _apply_secret(spec: SecretSpec, found: Found) -> Change:
     wanted = {
         "header": spec.header,
         "rotate_every": spec.rotate_every,
@@ -111,7 +115,7 @@ def _apply_secret(spec: SecretSpec) -> Change:
         changed.append("function")
     if _apply_gateways(secret, spec) and not created:
         changed.append("gateways")
-    if _apply_value(secret, spec) and not created:
+    if _apply_value(secret, spec, found) and not created:
         changed.append("value")
     if set(changed) & _ROTATED and secret.is_rotating():
         raise RegistryError([f"a rotation of {spec.name} is under way: {', '.join(changed)}"])
@@ -174,12 +178,16 @@ def _texts(values: dict[str, Any]) -> dict[str, Any]:
     return {name: "" if value is None else value for name, value in values.items()}
 
 
-def _apply_value(secret: Secret, spec: SecretSpec) -> bool:
+def _apply_value(secret: Secret, spec: SecretSpec, found: Found) -> bool:
     current = secret.versions.filter(state="current").first()
     value = _given_value(spec)
     if value is None:
         if current is not None:
             return False
+        stands = adoption.of(spec, found)
+        if stands is not None:
+            secret.set_value(_checked(stands.value, "store"), external_id=stands.version)
+            return True
         value = random.token_urlsafe(32)
     if current is not None and random.compare_digest(current.value, value):
         return False

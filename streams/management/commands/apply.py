@@ -7,8 +7,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from streams.aws.failures import ControlError
+from streams.models import Secret
 from streams.registry.apply import apply
 from streams.registry.parse import RegistryError, parse
+from streams.rotation import elsewhere, engine
+from streams.rotation.problems import UnfitError
 
 
 class Command(BaseCommand):
@@ -32,6 +36,18 @@ class Command(BaseCommand):
             raise CommandError(f"{options['file']}: nothing was changed\n{problems}") from None
         for change in changes:
             self.stdout.write(str(change))
+        if not options["dry_run"]:
+            for name in [secret.name for secret in spec.secrets if secret.stored_at()]:
+                self._put(Secret.objects.get(name=name))
+
+    def _put(self, secret: Secret) -> None:
+        """What is stored here is to stand in Secrets Manager too. The next rotation sees to it."""
+        try:
+            left = elsewhere.put_current(secret, engine.account())
+        except (ControlError, UnfitError) as exc:
+            left = str(exc)
+        if left:
+            self.stderr.write(f"secret {secret.name} is not in Secrets Manager as here: {left}")
 
 
 def _read(name: str) -> str:
