@@ -134,6 +134,7 @@ def test_faults_on_the_way_back_are_survived(shape: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("shape", TWO_FAULTS)
 def test_any_two_faults_of_calls_that_change_something_are_survived(shape: str) -> None:
     for first_fault in Fault:
