@@ -50,6 +50,8 @@ class Rotation(models.Model):
     )
     step = models.CharField(_("step"), max_length=60, default="preflight")
     back = models.BooleanField(_("going back"), default=False)
+    # A later step that it has been at already, where it has to do some again.
+    reached = models.CharField(max_length=60, blank=True, editable=False)
     # An operator's word, until a worker has heard it.
     roll_back = models.BooleanField(default=False, editable=False)
     old = models.ForeignKey(SecretVersion, models.RESTRICT, related_name="+")

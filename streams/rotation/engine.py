@@ -125,6 +125,7 @@ class _Worker:
         values: dict[str, Any] = {
             "step": after.step,
             "back": after.back,
+            "reached": after.reached,
             "state": after.state,
             "attempts": after.attempts,
             "problem": after.problem,
@@ -171,6 +172,7 @@ def _progress_of(rotation: Rotation) -> Progress:
         state=RotationState(rotation.state),
         attempts=rotation.attempts,
         problem=rotation.problem,
+        reached=rotation.reached,
     )
 
 

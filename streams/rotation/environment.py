@@ -90,6 +90,14 @@ class FunctionEnvironment:
             "Execution environments with the variables from before come to an end.",
         )
 
+    def take_back(self, run: Run, *, settle: bool = True) -> Wait | None:
+        """The same towards the old value alone, which no late call of ours changes any more."""
+        if wait := self.bring(run, Pair(run.old), settle=settle):
+            return wait
+        written = run.notes.get("written")
+        left = 0.0 if written is None else written + run.waits.drain - run.clock()
+        return Wait(left, "A call that was given up may still arrive.") if left > 0 else None
+
     def has(self, wanted: Pair) -> bool:
         """Whether callers meet `wanted`, as far as AWS tells."""
         latest = self.function.read()
@@ -139,6 +147,7 @@ class FunctionEnvironment:
         names = (self.variable, f"{self.variable}_NEXT")
         pair = {name: text for name, text in zip(names, _texts(wanted), strict=True) if text}
         run.notes.drop("function ")
+        run.notes.put("written", run.clock())
         self.function.write(self._others(latest) | pair, revision_id=latest.revision_id)
         run.say(f"{self.function.name}: {self.variable} holds the {_told(run, wanted)}.")
 

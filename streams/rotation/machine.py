@@ -21,7 +21,11 @@ UNTOUCHED = "preflight"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a rotation stands. `pause` is in seconds until its next turn."""
+    """Where a rotation stands. `pause` is in seconds until its next turn.
+
+    `reached` is a later step that it has been at already, before it had to do some again: what was
+    done until there is to be undone too.
+    """
 
     step: str
     back: bool = False
@@ -30,6 +34,7 @@ class Progress:
     problem: str = ""
     waiting: str = ""
     pause: float = 0.0
+    reached: str = ""
 
 
 def advance(progress: Progress, plan: Plan, run: Run) -> Progress:
@@ -38,7 +43,7 @@ def advance(progress: Progress, plan: Plan, run: Run) -> Progress:
     try:
         wait = step.undo(run) if progress.back else step.do(run)
     except MovedError as exc:
-        return _at(progress, exc.step)
+        return _at(_reaching(progress, plan), exc.step)
     except ControlError as exc:
         return _after_refusal(progress, exc)
     except DriftError as exc:
@@ -58,6 +63,8 @@ def turn_back(progress: Progress, plan: Plan) -> Progress | None:
 
 
 def _next(progress: Progress, plan: Plan) -> Progress:
+    if progress.step == progress.reached:
+        progress = replace(progress, reached="")
     index = plan.index(progress.step) + (-1 if progress.back else 1)
     if index == len(plan.steps):
         return _at(progress, progress.step, State.COMPLETED)
@@ -69,7 +76,15 @@ def _next(progress: Progress, plan: Plan) -> Progress:
 def _at(progress: Progress, step: str, state: State = State.RUNNING) -> Progress:
     # Why it goes back is told until its end; what held up a step is over.
     problem = progress.problem if progress.back else ""
-    return Progress(step, progress.back, state, problem=problem)
+    return Progress(step, progress.back, state, problem=problem, reached=progress.reached)
+
+
+def _reaching(progress: Progress, plan: Plan) -> Progress:
+    """The same, which remembers the last step that it was at."""
+    if progress.back:
+        return progress
+    last = max(filter(None, (progress.step, progress.reached)), key=plan.index)
+    return replace(progress, reached=last)
 
 
 def _is_untouched(progress: Progress) -> bool:
@@ -83,7 +98,7 @@ def _turned(progress: Progress, plan: Plan, reason: str) -> Progress | None:
         return replace(_at(progress, progress.step, State.FAILED), problem=reason)
     if not plan.can_go_back_from(progress.step):
         return None
-    return Progress(progress.step, back=True, problem=reason)
+    return Progress(progress.reached or progress.step, back=True, problem=reason)
 
 
 def _ended(progress: Progress, exc: DriftError) -> Progress:

@@ -163,9 +163,9 @@ class Prepare:
         return wait
 
     def undo(self, run: Run) -> Wait | None:
-        # Nobody calls it: there is nothing to wait for.
+        # Nobody calls it: its old execution environments are not waited for.
         environment = self.pair.environment(run, run.new, like=run.old)
-        return environment.bring(run, Pair(run.old), settle=False)
+        return environment.take_back(run, settle=False)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ class Admit:
         return self.environment.bring(run, Pair(run.old, run.new))
 
     def undo(self, run: Run) -> Wait | None:
-        return self.environment.bring(run, Pair(run.old))
+        return self.environment.take_back(run)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Replace:
         return self.environment.bring(run, Pair(run.new), settle=self.settle)
 
     def undo(self, run: Run) -> Wait | None:
-        return self.environment.bring(run, Pair(run.old))
+        return self.environment.take_back(run)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from streams.models import Mode, RotationState
 from streams.rotation.plan import Plan
 from tests.rotation import world as model
-from tests.rotation.test_model import SHAPES, assert_as_before, assert_rotated, without
+from tests.rotation.test_model import SHAPES, assert_rotated, without
 from tests.rotation.world import BrokenInvariantError, Fault, Rotating, World
 
 NAMES = [name for name, shape in SHAPES.items() if "store" in shape]
@@ -18,24 +18,6 @@ names = pytest.mark.parametrize("name", NAMES)
 
 def made(name: str, **more: Any) -> World:
     return World(**SHAPES[name], **more)
-
-
-@names
-def test_a_late_call_is_looked_for_wherever_it_is_rolled_back(name: str) -> None:
-    seen = made(name)
-    usual = Rotating(seen)
-    usual.to_the_end()
-    calls = [n for n in seen.mutations if "Secret" in seen.calls[n]]
-
-    for number, turn in itertools.product(calls, range(usual.turns)):
-        world = made(name, faults={number: Fault.ARRIVES_LATE})
-        state = Rotating(world).to_the_end(roll_back_at=turn)
-        world.wait(100)
-
-        if state == RotationState.ROLLED_BACK:
-            assert_as_before(world)
-        elif state == RotationState.COMPLETED:
-            assert_rotated(world)
 
 
 def test_who_keeps_a_value_for_long_presents_the_old_one_long_after_the_switch() -> None:

@@ -133,6 +133,23 @@ def test_faults_on_the_way_back_are_survived(shape: str) -> None:
         (assert_as_before if state == RotationState.ROLLED_BACK else assert_rotated)(world)
 
 
+@shapes
+def test_a_late_call_is_looked_for_wherever_it_is_rolled_back(shape: str) -> None:
+    seen = World(**SHAPES[shape])
+    usual = Rotating(seen)
+    usual.to_the_end()
+
+    for number, turn in itertools.product(seen.mutations, range(usual.turns)):
+        world = World(**SHAPES[shape], faults={number: Fault.ARRIVES_LATE})
+        state = Rotating(world).to_the_end(roll_back_at=turn)
+        world.wait(100)
+
+        if state == RotationState.ROLLED_BACK:
+            assert_as_before(world)
+        elif state == RotationState.COMPLETED:
+            assert_rotated(world)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("shape", TWO_FAULTS)
