@@ -1,5 +1,7 @@
 """Django's settings. What an operator may change is in `portal.env`."""
 
+from typing import Any
+
 import dj_database_url
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
@@ -161,7 +163,9 @@ DEFAULT_FROM_EMAIL = ENV.email_from or ""
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.
 CELERY_BROKER_URL = ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://"
+# A worker waits for its broker for as long as it takes.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {"tick": {"task": "streams.tasks.advance_due", "schedule": ENV.tick}}
 CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "scheduler")
@@ -171,10 +175,20 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
+# Whoever sends a message does not: by default it would try for ever.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.5,
+    "interval_max": 0.5,
+}
+if CELERY_BROKER_URL.startswith("redis"):
+    # Those of AMQP are the connection's own.
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 4, "socket_timeout": 5}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The embedded broker: one folder, which sender and worker share.
     _broker = STATE_DIR / "broker"
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "data_folder_in": str(_broker / "messages"),
         "data_folder_out": str(_broker / "messages"),
         "processed_folder": str(_broker / "processed"),

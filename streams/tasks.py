@@ -1,10 +1,12 @@
 """What the workers do. A task takes ids, may run twice and may be lost: a tick finds the work."""
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
-from celery import shared_task
-from celery.exceptions import OperationalError
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError
 
 from streams.models import Download, Notice, Rotation
 from streams.notices import engine as notices
@@ -13,25 +15,37 @@ from streams.rotation import calendar, drift, engine, telling
 logger = logging.getLogger(__name__)
 
 
+def ring(task: Task[Any, Any], pk: int | UUID, *, after: float = 0) -> bool:
+    """Has a worker look at a row, in `after` seconds. Whether the broker took the message.
+
+    Never fails, and takes some seconds at most: what a broker that is away is not told, the tick
+    finds when it is back.
+    """
+    try:
+        # An id of any kind travels as text or number, and no other argument ever does.
+        task.apply_async((pk if isinstance(pk, int) else str(pk),), countdown=after, retry=False)
+    except (OperationalError, OSError) as exc:
+        # The message may bear the broker's address, with its password.
+        logger.warning("doorbell_not_rung", extra={"task": task.name, "error": type(exc).__name__})
+        return False
+    return True
+
+
+def _ring_all(task: Task[Any, Any], pks: Iterable[int | UUID]) -> None:
+    """For each of them, as long as the broker takes messages."""
+    all(ring(task, pk) for pk in pks)
+
+
 @shared_task
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
     Download.objects.interrupt_abandoned()
     # Stored is all that they must be: the next line finds them.
     list(calendar.start_due())
-    for pk in Rotation.objects.due().values_list("pk", flat=True):
-        advance_rotation.delay(pk)
-    for pk in drift.due():
-        check_drift.delay(pk)
+    _ring_all(advance_rotation, Rotation.objects.due().values_list("pk", flat=True))
+    _ring_all(check_drift, drift.due())
     telling.tell_overdue()
     telling.tell_slow()
-    ring_notices()
-
-
-@shared_task
-def check_drift(pk: int) -> None:
-    """Looks whether AWS still has the current value of a secret."""
-    drift.check(pk)
     ring_notices()
 
 
@@ -42,16 +56,19 @@ def advance_rotation(pk: int) -> None:
     # What it has told goes out now, and not with the next tick.
     ring_notices()
     if pause is not None:
-        advance_rotation.apply_async((pk,), countdown=pause)
+        ring(advance_rotation, pk, after=pause)
+
+
+@shared_task
+def check_drift(pk: int) -> None:
+    """Looks whether AWS still has the current value of a secret."""
+    drift.check(pk)
+    ring_notices()
 
 
 def ring_notices() -> None:
-    """Has what is due sent by workers. What they are not told of, the next tick finds."""
-    try:
-        for pk in Notice.objects.due().values_list("pk", flat=True):
-            send_notice.delay(str(pk))
-    except OperationalError:
-        logger.warning("notices_not_rung")
+    """Has what is due sent by workers."""
+    _ring_all(send_notice, Notice.objects.due().values_list("pk", flat=True))
 
 
 @shared_task

@@ -15,7 +15,7 @@ from streams.models import DriftCheck, Mode, Rotation, RotationEvent, Secret
 from streams.rotation import starting
 from streams.rotation.engine import waits
 from streams.rotation.problems import RotationError
-from streams.tasks import advance_rotation
+from streams.tasks import advance_rotation, ring
 
 
 class EventInline(TabularInline):  # type: ignore[misc]
@@ -85,7 +85,7 @@ def _acted(request: HttpRequest, secret: Secret) -> HttpResponse:
     except RotationError as exc:
         messages.error(request, str(exc))
         return HttpResponseRedirect(request.path)
-    transaction.on_commit(lambda: advance_rotation.delay(rotation.pk))
+    transaction.on_commit(lambda: ring(advance_rotation, rotation.pk))
     return HttpResponseRedirect(reverse("admin:streams_rotation_change", args=[rotation.pk]))
 
 

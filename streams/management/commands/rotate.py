@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from streams.models import Rotation, RotationEvent, RotationState, Secret, SecretVersion
 from streams.rotation import engine, preview, starting
 from streams.rotation.problems import RotationError
-from streams.tasks import advance_rotation, ring_notices
+from streams.tasks import advance_rotation, ring, ring_notices
 
 # Seconds between two looks at a rotation that waits, or that another worker has.
 LOOK = 0.25
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             self._drive(rotation, quiet=options["json"])
             ring_notices()
         else:
-            advance_rotation.delay(rotation.pk)
+            ring(advance_rotation, rotation.pk)
         rotation.refresh_from_db()
         if options["json"]:
             self.stdout.write(json.dumps(described(rotation), indent=2))
