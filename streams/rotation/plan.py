@@ -11,6 +11,7 @@ from typing import assert_never
 
 from streams.models.rotations import Mode
 from streams.rotation.environment import FunctionEnvironment, Pair
+from streams.rotation.gap import TellGap, Watched
 from streams.rotation.pair import (
     AliasPair,
     PairPreflight,
@@ -187,8 +188,11 @@ def _plan_of_one(mode: Mode, parts: Parts) -> Plan:
             early: list[Step] = [at_once, *stored] if stored else []
             return Plan([*begin, known, *early, replace, portal, *end], "prove new")
         case Mode.GAP:
-            middle = [at_once, *stored, *switches, portal, replace]
-            return Plan([*begin, *middle, *end], "prove new")
+            open_for: list[Step] = [at_once, *stored, *switches, portal, replace]
+            middle = [Watched(step, parts.gateways) for step in open_for]
+            prove, finish = end
+            told = TellGap(parts.gateways)
+            return Plan([*begin, *middle, prove, told, finish], prove.name)
         case Mode.PAIR | Mode.REPAIR:
             raise ValueError(f"{mode} has a plan of its own.")
     assert_never(mode)

@@ -76,6 +76,15 @@ class GatewaySender:
         mapped = (self.integration.saved(), self.integration.deployed())
         return [one.uri for one in mapped if one is not None]
 
+    def notices(self) -> list[str]:
+        """What an operator should know before it is changed, in sentences without values."""
+        if variable := self.integration.saved().variable:
+            return [
+                f"the value stands in the stage variable {variable}, where everybody can read it "
+                "who may read the stage. AWS advises against credentials in stage variables"
+            ]
+        return [f"a deployment also publishes: {other}" for other in self.integration.pending()]
+
     def bring(self, run: Run, wanted: str) -> Wait | None:
         """One action towards a gateway that sends `wanted` with every request, and has for long."""
         saved = self.integration.saved()

@@ -108,10 +108,10 @@ def refuses_others(probe: Probe) -> Wait | None:
 
 
 def tell_of_others(run: Run, gateways: Sequence[GatewaySender]) -> None:
-    """Says what a deployment will publish beside our own change."""
+    """Says what an operator should know: what else a deployment publishes, and who may read."""
     for gateway in gateways:
-        for sentence in gateway.integration.pending():
-            run.say(f"{gateway.name}: a deployment also publishes: {sentence}.")
+        for sentence in gateway.notices():
+            run.say(f"{gateway.name}: {sentence}.")
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,6 @@ class Replace:
     settle: bool = True
 
     def do(self, run: Run) -> Wait | None:
-        if run.notes.get("gap") is None:
-            run.notes.put("gap", run.clock())
         return self.environment.bring(run, Pair(run.new), settle=self.settle)
 
     def undo(self, run: Run) -> Wait | None:
@@ -340,10 +338,6 @@ class ProveNew:
                 return Wait(LOOK, f"{probe.whom} does not refuse the old value each time.")
         if wait := prove_gateways(run, self.gateways):
             return wait
-        began = run.notes.get("gap")
-        if began is not None and self.gateways:
-            seconds = run.clock() - began
-            run.say(f"Requests through gateways may have been refused within {seconds:.0f} s.")
         return None
 
     def undo(self, run: Run) -> Wait | None:

@@ -63,6 +63,8 @@ class Call:
     service: str
     operation: str
     body: bytes = field(repr=False)
+    # The access key that signed it.
+    key: str = ""
     reached: bool = False
     status: int = 0
 
@@ -173,7 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy = self.server.proxy
-        call = Call(self.command, self.path, *named(self.command, self.path), body)
+        signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization") or "")
+        call = Call(
+            self.command,
+            self.path,
+            *named(self.command, self.path),
+            body,
+            key=signed[1] if signed else "",
+        )
         fault = proxy.fault_of(call)
         if fault is Fault.KILLED_BEFORE:
             proxy.on_kill()
