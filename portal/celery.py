@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.beat import EmbeddedService
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -34,6 +33,8 @@ class KeptScheduler(bootsteps.StartStopStep):
     def _look(self, worker: Any) -> None:
         if worker.beat.is_alive():
             return
+        from celery.beat import EmbeddedService
+
         logger.error("scheduler_ended")
         worker.beat = EmbeddedService(
             worker.app, schedule_filename=worker.schedule_filename, scheduler_cls=worker.scheduler

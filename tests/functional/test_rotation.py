@@ -42,6 +42,18 @@ endpoints:
 """  # noqa: E501
 
 
+# A handler that accepts one value, behind a portal that holds what it refuses.
+HELD = """
+version: 1
+secrets:
+  - name: orders
+    value_from_env: ORDERS
+    function: {{name: orders-export, region: {region}, accepts: one}}
+endpoints:
+  - {{slug: orders, title: Orders, kind: function-url, url: "{url}", auth: secret-header, secret: orders, groups: "*"}}
+"""  # noqa: E501
+
+
 @dataclass
 class Stage:
     """All that takes part."""
@@ -112,7 +124,14 @@ def with_two_aliases(aws: Sandbox) -> str:
 
 
 @contextlib.contextmanager
-def stage(folder: Path, origin: Origin, *, pair: bool = False, **settings: str) -> Iterator[Stage]:
+def stage(
+    folder: Path,
+    origin: Origin,
+    registry: str = REGISTRY,
+    *,
+    pair: bool = False,
+    **settings: str,
+) -> Iterator[Stage]:
     knobs = sandbox.Settings(propagation_seconds=1, strict_mappings=True, strict_updates=True)
     value = secrets.token_urlsafe(32)
     with sandbox.running(knobs) as aws, contextlib.ExitStack() as stack:
@@ -126,7 +145,7 @@ def stage(folder: Path, origin: Origin, *, pair: bool = False, **settings: str) 
             url, function = with_two_aliases(aws), ", accepts: one, aliases: [blue, green]"
         rest = aws.rest_api("rest", url, HEADER, value)
         http = aws.http_api("http", url, HEADER, value)
-        text = REGISTRY.format(region=aws.region, rest=rest, http=http, url=url, function=function)
+        text = registry.format(region=aws.region, rest=rest, http=http, url=url, function=function)
         waits = {
             "SPILLWAY_ROTATION_SETTLE": "1.5",
             "SPILLWAY_ROTATION_PROPAGATION": "1.5",
@@ -165,7 +184,8 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(stage: Stage) -> Iterator[Load]:
+def load(stage: Stage, *names: str) -> Iterator[Load]:
+    """Of these clients, or of all of them."""
     made = Load()
     portal = f"http://127.0.0.1:{stage.portal.port}/exports/orders/download"
     clients = {
@@ -173,7 +193,11 @@ def load(stage: Stage) -> Iterator[Load]:
         "rest": partial(answer_of, stage.gateways[0].url),
         "http": partial(answer_of, stage.gateways[1].url),
     }
-    threads = [threading.Thread(target=made.ask, args=client) for client in clients.items()]
+    threads = [
+        threading.Thread(target=made.ask, args=client)
+        for client in clients.items()
+        if not names or client[0] in names
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -235,3 +259,23 @@ def test_two_aliases_take_turns_under_load_and_refuse_nothing(
 
     assert clients.wrong == []
     assert clients.asked > 150
+
+
+@pytest.mark.slow
+def test_a_handler_that_accepts_one_value_is_rotated_while_the_portal_holds(
+    tmp_path: Path, origin: Origin
+) -> None:
+    with stage(tmp_path, origin, HELD) as made, load(made, "portal") as clients:
+        made.work(1)
+        old = made.variables()["SECRET_HEADER"]
+        assert until(lambda: clients.asked > 2, 30)
+        made.manage("rotate", "orders")
+
+        assert until(lambda: made.step()[1] == "completed", 90), made.step()
+        assert made.row("select mode from streams_rotation") == ("hold",)
+        assert made.variables()["SECRET_HEADER"] != old
+        assert answer_of(made.url, **{HEADER: old})[0] == 403
+        done = clients.asked
+        assert until(lambda: clients.asked > done + 2, 30)
+
+    assert clients.wrong == []
