@@ -6,6 +6,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from kombu import Connection as BrokerConnection
+from kombu.exceptions import OperationalError
 
 from streams.delivery import engine
 
@@ -19,7 +20,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     """Database and broker answer, and the process is not going down; 503 and the cause if not."""
     checks = {
         "database": await sync_to_async(_database_answers)(),
-        "broker": await sync_to_async(_broker_answers)(),
+        "broker": await sync_to_async(broker_answers)(),
         "serving": not engine.current().draining,
     }
     ready = all(checks.values())
@@ -39,12 +40,16 @@ def _database_answers() -> bool:
     return True
 
 
-def _broker_answers() -> bool:
-    if settings.CELERY_BROKER_URL.startswith("filesystem:"):
+def broker_answers() -> bool:
+    """Whether it does, within seconds."""
+    url = settings.CELERY_BROKER_URL
+    if url.startswith("filesystem:"):
         return True
+    # Redis takes its time-outs here, and without them waits for ever.
+    options = {"socket_connect_timeout": 2, "socket_timeout": 2} if url.startswith("redis") else {}
     try:
-        with BrokerConnection(settings.CELERY_BROKER_URL, connect_timeout=2) as broker:
+        with BrokerConnection(url, connect_timeout=2, transport_options=options) as broker:
             broker.ensure_connection(max_retries=1, timeout=2)
-    except OSError:
+    except (OperationalError, OSError):
         return False
     return True
