@@ -88,9 +88,10 @@ class Command(BaseCommand):
                 if not quiet:
                     self.stderr.write(f"{event.at:%H:%M:%S} {event.step}: {event.text}")
             rotation.refresh_from_db()
-            if rotation.waiting != waiting and not quiet:
+            if rotation.waiting != waiting:
                 waiting = rotation.waiting
-                self.stderr.write(f"         {rotation.step}: … {waiting}")
+                if waiting and not quiet:
+                    self.stderr.write(f"         {rotation.step}: … {waiting}")
             if rotation.state != RotationState.RUNNING:
                 return
             time.sleep(LOOK)
