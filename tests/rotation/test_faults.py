@@ -142,6 +142,7 @@ def test_every_call_that_changes_something_goes_wrong(worlds: Worlds, fault: Fau
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_call_that_is_never_answered_is_given_up(worlds: Worlds) -> None:
     world = worlds.make()
     # More than the time-out of the client that changes things.
