@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/development.txt
 HTML := templates
+NODE_STAMP := functions/nodejs/node_modules/.ready
 
-.PHONY: help demo setup test test-all lint format bench lock
+.PHONY: help demo setup node try-node test test-all lint format bench lock
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,10 +31,19 @@ $(STAMP): $(LOCKS)
 	    -r requirements/development.txt; fi
 	@touch $(STAMP)
 
-test: setup  ## Runs the tests that take less than ten minutes in all
+node: $(NODE_STAMP)  ## Builds what the handler for Node.js is tested with (a minute, once)
+
+$(NODE_STAMP): functions/nodejs/package-lock.json functions/nodejs/build-runtime
+	@PYTHON=$(abspath $(BIN))/python functions/nodejs/build-runtime
+
+# Its tests skip by name where it cannot be built.
+try-node: setup
+	@$(MAKE) --no-print-directory node || echo "Going on without Node.js: its tests will skip."
+
+test: setup try-node  ## Runs the tests that take less than ten minutes in all
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup  ## Runs all tests, also the slow ones
+test-all: setup try-node  ## Runs all tests, also the slow ones
 	$(BIN)/python -m pytest
 
 lint: setup  ## Checks style, types, imports, templates, migrations and locks

@@ -1,6 +1,7 @@
 """The function side runs without Django: its folder is put on the path, as Lambda does."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -64,19 +65,20 @@ def api() -> Iterator[FakeRuntimeApi]:
         yield listening
 
 
-@pytest.fixture
-def run(api: FakeRuntimeApi, tmp_path: Path) -> Iterator[Callable[..., Function]]:
-    """Starts the runtime with a handler (of `handlers.py`, unless `root` says otherwise)."""
+@contextlib.contextmanager
+def runtimes(folder: Path) -> Iterator[Callable[..., Function]]:
+    """What starts a runtime with a handler (of `handlers.py`, unless `root` says otherwise)."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
         handler: str,
         *,
+        api: FakeRuntimeApi,
         root: Path = Path(__file__).parent,
         command: tuple[str, ...] = (sys.executable, "-m", "spillway_lambda.runtime"),
         **environment: str,
     ) -> Function:
-        output = tmp_path / f"function-{len(started)}.log"
+        output = folder / f"function-{len(started)}.log"
         # Nothing of this process's environment, as in Lambda.
         variables = {
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
@@ -96,10 +98,19 @@ def run(api: FakeRuntimeApi, tmp_path: Path) -> Iterator[Callable[..., Function]
         started.append(process)
         return Function(process, output)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def run(api: FakeRuntimeApi, tmp_path: Path) -> Iterator[Callable[..., Function]]:
+    """Starts a runtime that asks `api` for work."""
+    with runtimes(tmp_path) as start:
+        yield functools.partial(start, api=api)
 
 
 @pytest.fixture
