@@ -55,7 +55,10 @@ lint: setup  ## Checks style, types, imports, templates, migrations and locks
 	$(BIN)/djade --check --target-version 5.2 $$(find $(HTML) -name '*.html')
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --fail-level WARNING
-	@! grep -n '://' requirements/*.txt || { echo "a lock names an address"; exit 1; }
+	@if command -v terraform >/dev/null; then \
+	  TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -diff functions/templates/terraform; \
+	else echo "terraform is not here: how its files are laid out is not checked"; fi
+	@! grep -n '://' requirements/*.txt functions/nodejs/package-lock.json || { echo "a lock names an address"; exit 1; }
 
 format: setup  ## Lays the code out as `make lint` wants it
 	$(BIN)/ruff check --fix .
