@@ -1,5 +1,6 @@
 """The Node.js side, where it differs: its own tests, its zip file, what AWS's runtime does."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -86,6 +87,37 @@ def test_the_zip_file_holds_all_that_lambda_does_not_bring(
     sent = api.answer_to(EVENT)
 
     assert (sent.prelude["statusCode"], sent.body) == (200, b"the object")
+
+
+@needs_node
+def test_the_handler_of_the_readme_works(
+    api: FakeRuntimeApi, run: Callable[..., Function], tmp_path: Path
+) -> None:
+    (sample,) = re.findall(r"```js\n(.*?)```", (NODEJS / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "report.mjs").write_text(sample)
+    (tmp_path / "spillway-lambda").symlink_to(NODEJS / "spillway-lambda")
+    run(
+        "report.handler",
+        root=tmp_path,
+        command=NODE.command,
+        SECRET_HEADER="right",
+        **NODE.environment,
+    )
+
+    report = api.answer_to(EVENT | {"rawPath": "/report"})
+    other = api.answer_to(EVENT | {"rawPath": "/other"})
+
+    assert report.prelude["headers"] == {"Content-Type": "text/csv"}
+    assert report.body.splitlines()[-1] == b"99999,9999800001"
+    assert (other.prelude["statusCode"], b"no_such_report" in other.body) == (404, True)
+
+
+def test_the_readme_names_every_event_that_is_logged() -> None:
+    sources = "".join(file.read_text() for file in (NODEJS / "spillway-lambda").glob("*.mjs"))
+    logged = set(re.findall(r"\blog\('(\w+)'", sources))
+
+    assert logged
+    assert [name for name in logged if f"`{name}`" not in (NODEJS / "README.md").read_text()] == []
 
 
 @needs_node
