@@ -1,9 +1,11 @@
 """The handlers that the tests run in the real runtime. LAMBDA_TASK_ROOT is this folder."""
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from spillway_lambda import Context, Event, Head, HttpError, Response, guarded, streamify
@@ -91,6 +93,80 @@ def endless(event: Event, context: Context) -> Iterator[Head | bytes]:
         log("closed")
         if event.get("close_fails"):
             raise OSError("the source would not close")
+
+
+@streamify
+async def counts(event: Event, context: Context) -> AsyncIterator[Head | bytes]:
+    """Has a time-out and a task that reach over its yields, and tells which loop it is on."""
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        ticking = tasks.create_task(_tick())
+        yield Head(200, {"X-Loop": str(id(asyncio.get_running_loop()))})
+        for number in range(event["pieces"]):
+            await asyncio.sleep(0)
+            yield b"%d," % number
+        ticking.cancel()
+
+
+async def _tick() -> None:
+    while True:
+        await asyncio.sleep(0.1)
+        log("tick")
+
+
+@streamify
+async def endless_async(event: Event, context: Context) -> AsyncIterator[Head | bytes]:
+    made = 0
+    try:
+        yield Head(200)
+        while True:
+            made += len(PIECE)
+            if made % (16 * len(PIECE)) == 0:
+                log("made", bytes=made)
+            yield PIECE
+    finally:
+        # What a database or an HTTP client does here is awaited too.
+        await asyncio.sleep(0.2)
+        log("closed")
+        if event.get("close_fails"):
+            raise OSError("the source would not close")
+
+
+@streamify
+async def fails_async(event: Event, context: Context) -> AsyncIterator[Head | bytes]:
+    if event["fails"] == "before the head":
+        raise HttpError(503, "busy", "Later.")
+    yield Head(200)
+    if event["fails"] == "with an exit":
+        sys.exit("a handler that leaves")
+    await asyncio.sleep(0.01)
+    if event["fails"] == "before the first byte":
+        raise ValueError("no byte")
+    yield b"x"
+    await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+
+
+@streamify  # type: ignore[arg-type]  # the mistake under test
+async def forgets_yield(event: Event, context: Context) -> None:
+    await asyncio.sleep(0)
+
+
+@streamify  # type: ignore[arg-type]  # likewise
+def returns_nothing(event: Event, context: Context) -> None:
+    pass
+
+
+@streamify
+def never_yields(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield from ()
+
+
+@streamify
+def sleeps(event: Event, context: Context) -> Iterator[Head | bytes]:
+    """Ignores its deadline: before its head, or, with `after`, behind so many bytes."""
+    if after := event.get("after"):
+        yield Head(200)
+        yield b"x" * after
+    time.sleep(600)
 
 
 @streamify

@@ -27,9 +27,10 @@ def test_a_response_is_the_prelude_eight_nuls_and_the_pieces(api: FakeRuntimeApi
         b'{"statusCode": 201, "headers": {"Content-Type": "text/plain"}, '
         b'"cookies": ["a=1; Path=/", "b=2"]}'
     )
-    first = prelude + b"\0" * 8
     assert sent.raw == (
-        b"%x\r\n%b\r\n" % (len(first), first) + b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
+        b"%x\r\n%b\r\n" % (len(prelude), prelude)
+        + b"8\r\n\0\0\0\0\0\0\0\0\r\n"
+        + b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
     )
     assert sent.headers == {
         "Host": api.address,
@@ -46,7 +47,7 @@ def test_a_handler_may_return_its_response(api: FakeRuntimeApi, run: Run) -> Non
     sent = api.answer_to()
 
     assert sent.prelude == {"statusCode": 200, "headers": {"X-Pieces": "3"}, "cookies": []}
-    assert sent.chunks[1:] == [b"one,", b"two"]
+    assert sent.chunks[2:] == [b"one,", b"two"]
 
 
 @pytest.mark.parametrize("event", [{}, {"no_content": True}])
@@ -58,7 +59,7 @@ def test_an_empty_body_is_the_prelude_and_the_end(
     sent = api.answer_to(event)
 
     assert sent.prelude["statusCode"] == (204 if event else 200)
-    assert len(sent.chunks) == 1
+    assert len(sent.chunks) == 2
     assert sent.body == b""
     assert sent.trailers == {}
 
@@ -125,7 +126,13 @@ def test_an_error_before_the_first_byte_fails_the_invocation(
 
 @pytest.mark.parametrize(
     ("handler", "advice"),
-    [("forgets_streamify", "@streamify"), ("forgets_head", "yield a Head before bytes")],
+    [
+        ("forgets_streamify", "@streamify"),
+        ("forgets_head", "yield a Head before bytes"),
+        ("never_yields", "yield a Head before bytes"),
+        ("returns_nothing", "gave NoneType, not a generator"),
+        ("forgets_yield", "gave coroutine, not a generator"),
+    ],
 )
 def test_a_handler_of_the_wrong_kind_is_told_what_to_do(
     api: FakeRuntimeApi, run: Run, handler: str, advice: str

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import socket
-import traceback
 from collections.abc import Iterator
 from email.message import Message
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from spillway_lambda.invocation import Context, Invocation
-from spillway_lambda.logs import log
+from spillway_lambda.logs import log, report_of
 
 PREFIX = "/2018-06-01/runtime"
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
@@ -27,9 +26,6 @@ ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 REPORT_SECONDS = 10
 # What is left to read when a write has failed is here already, or never will be.
 REFUSAL_SECONDS = 0.5
-# An error must fit into a trailer.
-MESSAGE_LIMIT = 2000
-STACK_LIMIT = 20
 
 
 class RuntimeApiError(Exception):
@@ -134,16 +130,6 @@ class RuntimeApi:
             return answer, answer.read()
         finally:
             connection.close()
-
-
-def report_of(exc: BaseException) -> dict[str, Any]:
-    """An error in the form that Lambda takes."""
-    return {
-        # Goes into a header field too, where a class of another script could not stand.
-        "errorType": type(exc).__name__.encode("ascii", "backslashreplace").decode(),
-        "errorMessage": str(exc)[:MESSAGE_LIMIT],
-        "stackTrace": traceback.format_tb(exc.__traceback__, limit=-STACK_LIMIT),
-    }
 
 
 def _context(fields: Message) -> Context:

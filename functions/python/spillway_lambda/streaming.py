@@ -6,10 +6,24 @@ The runtime knows one kind of handler, which returns a `Response`. A generator b
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from spillway_lambda.invocation import Context, Event
+
+if TYPE_CHECKING:
+    from spillway_lambda.asynchronous import Driven
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Response(Head):
 
 
 Handler = Callable[[Event, Context], Response]
-Streaming = Callable[[Event, Context], Iterator[Head | bytes]]
+Streaming = Callable[[Event, Context], Iterator[Head | bytes] | AsyncIterator[Head | bytes]]
 
 
 class HttpError(Exception):
@@ -61,16 +75,35 @@ class HttpError(Exception):
 def streamify(function: Streaming) -> Handler:
     """Makes a handler of a generator function that yields a `Head` first, and then bytes.
 
-    What it raises before its first bytes can still become an answer with a status of its own.
+    The generator may be an async one. What it raises before its first bytes can still become an
+    answer with a status of its own.
     """
 
     @functools.wraps(function)
     def handler(event: Event, context: Context) -> Response:
-        pieces = function(event, context)
+        pieces = _generator(function(event, context))
         head = next(pieces, None)
         if not isinstance(head, Head):
+            pieces.close()
             raise TypeError(f"It yielded {type(head).__name__} first; yield a Head before bytes.")
-        # From here on it yields bytes; the runtime refuses anything else.
+        # From here on it yields bytes; whoever sends them refuses anything else.
         return Response(head.status, head.headers, head.cookies, pieces)  # type: ignore[arg-type]
 
     return handler
+
+
+def _generator(made: object) -> "Generator[Head | bytes, None, None] | Driven[Head | bytes]":
+    if isinstance(made, Generator):
+        return made
+    if isinstance(made, AsyncGenerator):
+        # Only here, because it takes a part of a cold start that most handlers need not pay.
+        from spillway_lambda.asynchronous import Driven
+
+        return Driven(made)
+    if isinstance(made, Coroutine):
+        # It will never be awaited, and Python would complain about that instead.
+        made.close()
+    raise TypeError(
+        f"The function under @streamify gave {type(made).__name__}, not a generator. "
+        "Yield a Head in it, and then bytes."
+    )
