@@ -176,6 +176,33 @@ def large(event: Event, context: Context) -> Iterator[Head | bytes]:
         yield PIECE
 
 
+@streamify
+async def large_async(event: Event, context: Context) -> AsyncIterator[Head | bytes]:
+    yield Head(200)
+    for _ in range(200):
+        await asyncio.sleep(0)
+        yield PIECE
+
+
+@streamify
+def breaks(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(200)
+    yield b"so far"
+    raise ValueError("and no further")
+
+
+@streamify
+def mislengthed(event: Event, context: Context) -> Iterator[Head | bytes]:
+    yield Head(200, {"content-length": "5"})
+    yield b"four"
+    if event["rawPath"] == "/long":
+        yield b"four"
+
+
+def splits(event: Event, context: Context) -> Response:
+    return Response(200, {"X-Name": "value\r\nX-Injected: yes"})
+
+
 def leaves(event: Event, context: Context) -> Response:
     sys.exit("a handler that leaves")
 

@@ -4,8 +4,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC
-from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spillway_lambda import ranges
+from spillway_lambda import ranged, ranges
 from spillway_lambda.invocation import Context, Event, headers, method
 from spillway_lambda.ranges import Part, Verdict, Version
 from spillway_lambda.streaming import HttpError, Response
@@ -56,8 +54,7 @@ class S3Export:
 
     def __call__(self, event: Event, context: Context) -> Response:
         """Streams the object, or the part asked for. Errors of S3 keep their own status."""
-        if method(event) not in {"GET", "HEAD"}:
-            raise HttpError(405, "method_not_allowed", "Use GET or HEAD.", {"Allow": "GET, HEAD"})
+        ranged.check_method(event)
         try:
             return self._answer(headers(event), method(event))
         except ClientError as exc:
@@ -72,7 +69,7 @@ class S3Export:
         version = _version(found)
         verdict = ranges.evaluate(fields, version, method=method)
         if verdict.status >= HTTPStatus.MULTIPLE_CHOICES:
-            return _without_object(verdict.status, version)
+            return ranged.without_body(verdict.status, version)
         if method == "HEAD":
             return Response(200, _fields(found, None))
         # Pinned to the version that was judged: one written since is a 412, and never spliced in.
@@ -163,37 +160,11 @@ def _response(found: Mapping[str, Any]) -> Response:
     return Response(206 if part else 200, _fields(found, part), body=_pieces(found["Body"], length))
 
 
-def _without_object(status: HTTPStatus, version: Version) -> Response:
-    if status == HTTPStatus.NOT_MODIFIED:
-        return Response(status, _validators(version))
-    if status == HTTPStatus.PRECONDITION_FAILED:
-        raise HttpError(status, "PreconditionFailed", _SENTENCES["PreconditionFailed"])
-    raise HttpError(
-        status,
-        "InvalidRange",
-        "The object has no such bytes.",
-        {"Content-Range": f"bytes */{version.size}"},
-    )
-
-
 def _fields(found: Mapping[str, Any], part: Part | None) -> dict[str, str]:
-    fields = _validators(_version(found)) | {
-        "Content-Type": found.get("ContentType") or "application/octet-stream",
-        "Content-Length": str(part.length if part else found["ContentLength"]),
-        "Accept-Ranges": "bytes",
-    }
+    fields = ranged.description(_version(found), part)
+    fields["Content-Type"] = found.get("ContentType") or ranged.OCTETS
     if encoding := found.get("ContentEncoding"):
         fields["Content-Encoding"] = encoding
-    if part:
-        fields["Content-Range"] = str(part)
-    return fields
-
-
-def _validators(version: Version) -> dict[str, str]:
-    fields = {"ETag": version.etag}
-    if version.last_modified:
-        written = version.last_modified.astimezone(UTC)
-        fields["Last-Modified"] = format_datetime(written, usegmt=True)
     return fields
 
 
