@@ -9,7 +9,7 @@ LOCKS := requirements/uv.txt requirements/development.txt
 HTML := templates
 NODE_STAMP := functions/nodejs/node_modules/.ready
 
-.PHONY: help demo setup node try-node test test-all lint format bench lock
+.PHONY: help demo setup functions node try-node test test-all lint format bench lock
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ $(STAMP): $(LOCKS)
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    -r requirements/development.txt; fi
 	@touch $(STAMP)
+
+functions:  ## Makes functions/dist/: zip files to deploy to Lambda, the same bytes each time
+	@$(PYTHON) -m functions.package
 
 node: $(NODE_STAMP)  ## Builds what the handler for Node.js is tested with (a minute, once)
 
