@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 from spillway_lambda import Context, Event, Head, HttpError, Response, guarded, streamify
 from spillway_lambda.logs import log
 
 PIECE = bytes(range(256)) * 256
+PIECES = 3200
 
 
 @streamify
@@ -161,12 +163,28 @@ def never_yields(event: Event, context: Context) -> Iterator[Head | bytes]:
 
 
 @streamify
-def sleeps(event: Event, context: Context) -> Iterator[Head | bytes]:
-    """Ignores its deadline: before its head, or, with `after`, behind so many bytes."""
-    if after := event.get("after"):
+def sleeps_once(event: Event, context: Context) -> Iterator[Head | bytes]:
+    """Ignores its deadline, the first time: before its head, or behind `after` bytes."""
+    mark = Path(os.environ["MARK"]) / "slept"
+    if event.get("after"):
         yield Head(200)
-        yield b"x" * after
-    time.sleep(600)
+        yield b"x" * event["after"]
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
+    if not event.get("after"):
+        yield Head(200)
+    yield b"in time"
+
+
+@streamify
+def two_hundred_megabytes(event: Event, context: Context) -> Iterator[Head | bytes]:
+    """Waits behind its first piece, so that one can tell whether that came early."""
+    yield Head(200)
+    yield PIECE
+    time.sleep(2)
+    for _ in range(PIECES - 1):
+        yield PIECE
 
 
 @streamify
