@@ -83,7 +83,7 @@ class Sandbox:
     def deploy_function(
         self,
         name: str,
-        code_dir: Path,
+        code: Path | bytes,
         handler: str,
         environment: Mapping[str, str] | None = None,
         *,
@@ -94,11 +94,12 @@ class Sandbox:
     ) -> str:
         """Create or update the function and its URL, and return the URL.
 
+        `code` is a folder, or a zip file's bytes.
         Without an `environment` the one that stands is left alone. `policies`
         adds the two statements without which nobody may call a public URL.
         """
         functions = self.client("lambda")
-        code = zipped(code_dir)
+        package = code if isinstance(code, bytes) else zipped(code)
         settings: dict[str, Any] = {
             "Runtime": "provided.al2023",
             "Handler": handler,
@@ -108,9 +109,9 @@ class Sandbox:
         if environment is not None:
             settings["Environment"] = {"Variables": dict(environment)}
         try:
-            functions.create_function(FunctionName=name, Code={"ZipFile": code}, **settings)
+            functions.create_function(FunctionName=name, Code={"ZipFile": package}, **settings)
         except functions.exceptions.ResourceConflictException:
-            functions.update_function_code(FunctionName=name, ZipFile=code)
+            functions.update_function_code(FunctionName=name, ZipFile=package)
             functions.update_function_configuration(FunctionName=name, **settings)
         if policies:
             self.open_to_everyone(name, url_auth)

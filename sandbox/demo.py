@@ -13,12 +13,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
 from botocore.exceptions import ClientError
 
+from functions import package
 from sandbox.children import bound_to_parent
 from sandbox.client import Sandbox, start
 from sandbox.settings import MIB, Settings
@@ -35,6 +36,12 @@ ARCHIVE = "exports-generated/archive.bin"
 ARCHIVE_SIZE = 5_000_000_000
 LARGE = "exports-generated/large.bin"
 LARGE_SIZE = 1_000_000_000
+# The handler of each recipe that is a function.
+RECIPES = {
+    "pagination": "people.handler",
+    "compression": "measurements.handler",
+    "upload": "upload.handler",
+}
 # Fast enough not to bore, slow enough to see progress. AWS: 2 MiB a second.
 BANDWIDTH = 20 * MIB
 
@@ -71,12 +78,16 @@ def _serve(aws: Sandbox, port: int) -> int:
     _say("Putting a 200 MB object into S3 and deploying the handler …")
     secret = _kept_secret(STATE / "sandbox" / "orders_secret")
     _put_orders(aws)
-    registry = _registry(aws, secret)
+    samples_secret = _kept_secret(STATE / "sandbox" / "samples_secret")
+    container_port = _free_port()
+    addresses = _exports(aws, secret) | _samples(aws, samples_secret)
+    registry = _registry(addresses | {"container": f"http://127.0.0.1:{container_port}/"})
     environment = (
         os.environ
         | aws.environment()
         | {
             "DEMO_ORDERS_SECRET": secret,
+            "DEMO_SAMPLES_SECRET": samples_secret,
             "DEMO_PASSWORD": PASSWORD,
             "SPILLWAY_STATE_DIR": str(STATE),
             "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
@@ -95,12 +106,18 @@ def _serve(aws: Sandbox, port: int) -> int:
         worker = children.enter_context(
             manage.running("worker", "--with-scheduler", "--concurrency", "1")
         )
+        container = children.enter_context(_container(aws, samples_secret, container_port))
         url = f"http://127.0.0.1:{port}"
         if not _answers(f"{url}/healthz", web):
             _say(f"The web server did not start. Its log is in {STATE}.")
             return 1
         _say(_welcome(url, token))
-        return _watch({"web server": web, "worker": worker})
+        return _watch({"web server": web, "worker": worker, "container": container})
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def _put_orders(aws: Sandbox) -> None:
@@ -133,33 +150,64 @@ def _orders() -> bytes:
     return b"".join(rows)
 
 
-def _registry(aws: Sandbox, secret: str) -> Path:
-    """Deploys what the demo's endpoints need, and writes the registry file with their addresses."""
+def _exports(aws: Sandbox, secret: str) -> dict[str, str]:
+    """Deploys the export of the orders, in every way that it can be had; the addresses."""
     bucket, key = ORDERS
-    orders = aws.deploy_function(
-        "orders-export",
-        HANDLER,
-        "app.handler",
-        {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key, "SECRET_HEADER": secret},
-        timeout=900,
-    )
     where = {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key}
-    large_bucket, _, large_key = LARGE.partition("/")
-    large = {"EXPORT_BUCKET": large_bucket, "EXPORT_KEY": large_key, "SECRET_HEADER": secret}
+    orders = aws.deploy_function(
+        "orders-export", HANDLER, "app.handler", where | {"SECRET_HEADER": secret}, timeout=900
+    )
+    signed = aws.deploy_function(
+        "orders-signed", HANDLER, "app.export", where, url_auth="AWS_IAM", timeout=900
+    )
     gateway = aws.rest_api("orders", orders, "x-secret-header", secret, stream=True)
-    addresses = {
+    return {
         "orders": orders,
-        "archive": f"{aws.url}/{ARCHIVE}",
-        "large": aws.deploy_function("archive-export", HANDLER, "app.handler", large, timeout=900),
-        "signed": aws.deploy_function(
-            "orders-signed", HANDLER, "app.export", where, url_auth="AWS_IAM", timeout=900
-        ),
+        "signed": signed,
         "gateway": gateway.url,
+        "archive": f"{aws.url}/{ARCHIVE}",
     }
+
+
+def _samples(aws: Sandbox, secret: str) -> dict[str, str]:
+    """Deploys the large file, and what `functions/recipes/` has; the addresses."""
+    bucket, _, key = LARGE.partition("/")
+    large = {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key, "SECRET_HEADER": secret}
+    addresses = {
+        "large": aws.deploy_function("archive-export", HANDLER, "app.handler", large, timeout=900)
+    }
+    variables = {"SECRET_HEADER": secret, "UPLOAD_BUCKET": ORDERS[0]}
+    for name, handler in RECIPES.items():
+        code = package.recipe(name)
+        addresses[name] = aws.deploy_function(name, code, handler, variables, timeout=900)
+    return addresses
+
+
+def _registry(addresses: Mapping[str, str]) -> Path:
+    """Writes the registry file with the addresses of what was deployed."""
     path = STATE / "sandbox" / "demo.yaml"
     template = Template(REGISTRY.read_text(encoding="utf-8"))
     path.write_text(template.substitute(addresses), encoding="utf-8")
     return path
+
+
+@contextlib.contextmanager
+def _container(aws: Sandbox, secret: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """What the image of `functions/recipes/container/` runs, without an image."""
+    bucket, key = ORDERS
+    variables = {
+        "PYTHONPATH": str(HANDLER),
+        "EXPORT_BUCKET": bucket,
+        "EXPORT_KEY": key,
+        "SECRET_HEADER": secret,
+        # The sandbox's folder is how the tests know which processes are the demo's.
+        "SPILLWAY_STATE_DIR": str(STATE),
+    }
+    command = [sys.executable, "-m", "spillway_lambda.server", "app.handler"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | aws.environment() | variables
+    with _running("container", command, environment) as process:
+        yield process
 
 
 def _kept_secret(path: Path) -> str:
@@ -192,24 +240,30 @@ class _Manage:
             sys.exit(f"{words[0]} failed:\n{done.stdout}{done.stderr or ''}")
         return done.stdout
 
-    @contextlib.contextmanager
-    def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A server of ours; its log goes to a file, and Ctrl-C reaches it through us alone."""
-        log = (STATE / f"{words[0]}.log").open("ab")
-        process = subprocess.Popen(
-            self._command(*words),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=bound_to_parent(signal.SIGTERM),  # noqa: PLW1509 - no thread runs yet
-        )
-        try:
-            yield process
-        finally:
-            _end(process)
-            log.close()
+    def running(self, *words: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        return _running(words[0], self._command(*words), self._environment)
+
+
+@contextlib.contextmanager
+def _running(
+    name: str, command: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of ours; its log goes to a file, and Ctrl-C reaches it through us alone."""
+    log = (STATE / f"{name}.log").open("ab")
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=bound_to_parent(signal.SIGTERM),  # noqa: PLW1509 - no thread runs yet
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+        log.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

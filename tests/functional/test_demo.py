@@ -105,12 +105,24 @@ def slugs() -> list[str]:
     return re.findall(r"slug: ([a-z0-9-]+)", text)
 
 
+# Made while they are sent: such an export begins at its beginning only.
+WITHOUT_RANGES = {"people", "measurements"}
+
+
 def begins(demo: Demo, slug: str) -> int:
     """The status of the answer to a request for the first bytes."""
     path, token = f"/exports/{slug}/download", f"Authorization: Bearer {demo.token}"
-    answer = Exchange(demo.port, path, token, "Range: bytes=0-999").read()
-    assert len(answer.body) == 1000, answer.body[:500]
+    fields = (token, "Range: bytes=0-999", "Accept-Encoding: gzip")
+    answer = Exchange(demo.port, path, *fields).read()
+    if slug in WITHOUT_RANGES:
+        assert len(answer.body) > 100_000, answer.body[:500]
+    else:
+        assert len(answer.body) == 1000, answer.body[:500]
     return answer.status
+
+
+def expected() -> dict[str, int]:
+    return {slug: 200 if slug in WITHOUT_RANGES else 206 for slug in slugs()}
 
 
 def orders() -> bytes:
@@ -154,7 +166,7 @@ def test_a_second_start_keeps_the_data_and_every_export_is_to_be_had(tmp_path: P
         pass
     with demo(tmp_path) as second:
         second.token = first.token
-        assert {slug: begins(second, slug) for slug in slugs()} == dict.fromkeys(slugs(), 206)
+        assert {slug: begins(second, slug) for slug in slugs()} == expected()
         assert until(lambda: len(kept(tmp_path)) == len(slugs()))
         assert fetch(second) == (200_000_000, orders())
         assert until(lambda: kept(tmp_path).count(("orders", "complete")) == 2)
