@@ -217,8 +217,13 @@ def mislengthed(event: Event, context: Context) -> Iterator[Head | bytes]:
         yield b"four"
 
 
-def splits(event: Event, context: Context) -> Response:
-    return Response(200, {"X-Name": "value\r\nX-Injected: yes"})
+@streamify
+def splits(event: Event, context: Context) -> Iterator[Head | bytes]:
+    try:
+        yield Head(200, {"X-Name": "value\r\nX-Injected: yes"})
+        yield b"x"
+    finally:
+        log("closed")
 
 
 def leaves(event: Event, context: Context) -> Response:

@@ -171,9 +171,12 @@ def test_an_http_error_has_its_own_status(serve: Callable[..., Serving]) -> None
 
 
 def test_a_header_field_that_is_two_is_not_sent(serve: Callable[..., Serving]) -> None:
-    answer = serve("handlers.splits").ask()
+    serving = serve("handlers.splits")
+
+    answer = serving.ask()
 
     assert answer.status == 502
+    assert serving.function.wait_for("closed")
     assert "X-Injected" not in answer.headers
 
 

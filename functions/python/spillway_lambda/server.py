@@ -71,7 +71,6 @@ class _Connection(BaseHTTPRequestHandler):
     server_version = "spillway-lambda"
     sys_version = ""
     timeout = PATIENCE
-    _length: int | None = None
 
     def handle_one_request(self) -> None:
         super().handle_one_request()
@@ -108,9 +107,7 @@ class _Connection(BaseHTTPRequestHandler):
         try:
             body = self._body()
             invocation = Invocation(event_of(self, body, request_id), invocation.context)
-            begun = answering.begin(self.server.handler, invocation)
-            _check(begun.head)
-            return begun
+            return _sendable(answering.begin(self.server.handler, invocation), request_id)
         except HttpError as exc:
             refusal = exc
         except Exception as exc:  # noqa: BLE001 - the 502 that Lambda would answer
@@ -132,7 +129,7 @@ class _Connection(BaseHTTPRequestHandler):
         head = begun.head
         bodiless = self.command == "HEAD" or head.status in BODILESS
         length = None if bodiless else _length(head)
-        chunked = not bodiless and length is None and self.request_version != "HTTP/1.0"
+        chunked = not bodiless and length is None and self.request_version >= "HTTP/1.1"
         try:
             self._send_head(head, chunked=chunked)
             for piece in _of_length(begun.pieces, length):
@@ -231,13 +228,23 @@ def _context(request_id: str) -> Context:
     )
 
 
-def _check(head: Head) -> None:
+def _sendable(begun: Begun, request_id: str) -> Begun:
     """Raises `ValueError` for what would be more than one header field, or none."""
-    fields = [*head.headers.items(), *(("Set-Cookie", cookie) for cookie in head.cookies)]
-    for name, value in fields:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(str(value)):
-            raise ValueError(f"The header field {name!r} cannot be sent.")
-    _length(head)
+    try:
+        for name, value in begun.head.headers.items():
+            _check(name, str(value))
+        for cookie in begun.head.cookies:
+            _check("Set-Cookie", cookie)
+        _length(begun.head)
+    except ValueError:
+        answering.close(begun.pieces, request_id)
+        raise
+    return begun
+
+
+def _check(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        raise ValueError(f"The header field {name!r} cannot be sent.")
 
 
 def _length(head: Head) -> int | None:
