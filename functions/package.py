@@ -13,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DIST = HERE / "dist"
 PYTHON = HERE / "python"
+NODEJS = HERE / "nodejs"
 RECIPES = HERE / "recipes"
 
 # The first moment that a zip file can name.
@@ -48,6 +49,12 @@ def exporting() -> bytes:
     return packed(library() | {"app.py": PYTHON / "app.py"})
 
 
+def exporting_node() -> bytes:
+    """The same for Lambda's own Node.js, which brings the SDK."""
+    sources = [NODEJS / "app.mjs", *(NODEJS / "spillway-lambda").glob("*.mjs")]
+    return packed({path.relative_to(NODEJS).as_posix(): path for path in sources})
+
+
 def recipe(name: str) -> bytes:
     """A recipe's handler, with the runtime."""
     return packed(library() | {path.name: path for path in (RECIPES / name).glob("*.py")})
@@ -55,9 +62,10 @@ def recipe(name: str) -> bytes:
 
 def main() -> None:
     DIST.mkdir(exist_ok=True)
-    path = DIST / "spillway-python.zip"
-    path.write_bytes(exporting())
-    sys.stdout.write(f"{path.relative_to(HERE.parent)}\n")
+    for name, archive in (("python", exporting()), ("nodejs", exporting_node())):
+        path = DIST / f"spillway-{name}.zip"
+        path.write_bytes(archive)
+        sys.stdout.write(f"{path.relative_to(HERE.parent)}\n")
 
 
 if __name__ == "__main__":

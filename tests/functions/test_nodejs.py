@@ -1,17 +1,18 @@
-"""The Node.js side, where it differs: its own tests, its zip file, what AWS's runtime does."""
+"""The Node.js side, where it differs: its own tests, what it needs, what AWS's runtime does."""
 
 import re
 import socket
 import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from functions import package
 from tests.functions.conftest import Function
 from tests.functions.fake_runtime_api import FakeRuntimeApi
 from tests.functions.fake_s3 import FakeS3, object_answer
@@ -57,26 +58,11 @@ def test_its_lock_names_no_address() -> None:
     assert "://" not in (NODEJS / "package-lock.json").read_text()
 
 
-def bundle(target: Path) -> bytes:
-    subprocess.run([sys.executable, str(NODEJS / "bundle.py"), str(target)], check=True)
-    return target.read_bytes()
-
-
-def test_the_same_sources_give_the_same_zip_file(tmp_path: Path) -> None:
-    assert bundle(tmp_path / "one.zip") == bundle(tmp_path / "two.zip")
-
-    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
-        names = archive.namelist()
-    assert names[0] == "app.mjs"
-    assert all(name.startswith("spillway-lambda/") for name in names[1:])
-
-
 @needs_node
 def test_the_zip_file_holds_all_that_lambda_does_not_bring(
     api: FakeRuntimeApi, run: Callable[..., Function], lying_s3: FakeS3, tmp_path: Path
 ) -> None:
-    bundle(tmp_path / "export.zip")
-    with zipfile.ZipFile(tmp_path / "export.zip") as archive:
+    with zipfile.ZipFile(BytesIO(package.exporting_node())) as archive:
         archive.extractall(tmp_path / "task")
     # Lambda's Node.js brings the SDK, and nothing else.
     (tmp_path / "node_modules").mkdir()

@@ -13,7 +13,8 @@ import pytest
 import sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-ZIP = Path("functions/dist/spillway-python.zip")
+DIST = Path("functions/dist")
+ZIP = DIST / "spillway-python.zip"
 
 
 def made(checkout: Path, umask: int) -> bytes:
@@ -24,7 +25,8 @@ def made(checkout: Path, umask: int) -> bytes:
         capture_output=True,
         preexec_fn=lambda: os.umask(umask) and None,
     )
-    return (checkout / ZIP).read_bytes()
+    zips = [checkout / DIST / f"spillway-{name}.zip" for name in ("python", "nodejs")]
+    return b"".join(path.read_bytes() for path in zips)
 
 
 def checked_out(folder: Path, *, age: int, umask: int) -> Path:
@@ -33,7 +35,7 @@ def checked_out(folder: Path, *, age: int, umask: int) -> Path:
     try:
         for source in [ROOT / "Makefile", *(ROOT / "functions").rglob("*")]:
             target = folder / source.relative_to(ROOT)
-            if source.is_file() and "dist" not in source.parts:
+            if source.is_file() and not {"dist", "node_modules"} & {*source.parts}:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # The content alone: rights come from the umask, as with git.
                 target.write_bytes(source.read_bytes())
@@ -76,8 +78,20 @@ def test_it_holds_the_handler_the_runtime_and_no_dependency(one: Path) -> None:
     assert set(modes.values()) == {0o644}
 
 
+def test_the_one_for_node_holds_the_handler_and_no_dependency(one: Path) -> None:
+    made(one, 0o077)
+
+    with zipfile.ZipFile(one / DIST / "spillway-nodejs.zip") as archive:
+        names = archive.namelist()
+
+    assert names[0] == "app.mjs"
+    assert len(names) > 3
+    assert all(name.startswith("spillway-lambda/") for name in names[1:])
+
+
 def test_the_very_zip_runs_in_the_sandbox_and_streams(one: Path) -> None:
-    code = made(one, 0o022)
+    made(one, 0o022)
+    code = (one / ZIP).read_bytes()
     body = os.urandom(1 << 20) * 12
     secret = "a-secret-of-this-test"
     with sandbox.running() as aws:
@@ -124,5 +138,5 @@ def test_it_can_be_made_without_anything_installed(one: Path) -> None:
         check=True,
     )
 
-    assert done.stdout == f"{ZIP}\n"
+    assert done.stdout == f"{ZIP}\n{DIST}/spillway-nodejs.zip\n"
     assert not (one / ".venv").exists()
