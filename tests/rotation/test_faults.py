@@ -122,6 +122,7 @@ def test_a_rotation_that_nothing_disturbs(worlds: Worlds) -> None:
     assert_in_order(world)
 
 
+@pytest.mark.timeout(300)
 def test_some_calls_that_go_wrong(worlds: Worlds) -> None:
     worlds.go_wrong(
         [
