@@ -42,6 +42,14 @@ RECIPES = {
     "compression": "measurements.handler",
     "upload": "upload.handler",
 }
+# Changes spread within two seconds here. In AWS they do not: the defaults are for there.
+QUICK = {
+    "SPILLWAY_ROTATION_SETTLE": "4",
+    "SPILLWAY_ROTATION_PROPAGATION": "4",
+    "SPILLWAY_ROTATION_LEASE": "10",
+    "SPILLWAY_ROTATION_DRAIN": "20",
+    "SPILLWAY_TICK": "10",
+}
 # Fast enough not to bore, slow enough to see progress. AWS: 2 MiB a second.
 BANDWIDTH = 20 * MIB
 
@@ -55,6 +63,7 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = Settings(
+        port=_kept_port(STATE / "sandbox" / "port"),
         state=STATE / "sandbox",
         bandwidth=BANDWIDTH,
         generated={ARCHIVE: ARCHIVE_SIZE, LARGE: LARGE_SIZE},
@@ -74,14 +83,28 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def _kept_port(path: Path) -> int:
+    """That of the earlier starts, so that no address in the registry changes, while it is free."""
+    if path.exists() and _is_free(port := int(path.read_text())):
+        return port
+    port = _free_port()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(port))
+    return port
+
+
 def _serve(aws: Sandbox, port: int) -> int:
     _say("Putting a 200 MB object into S3 and deploying the handler …")
-    secret = _kept_secret(STATE / "sandbox" / "orders_secret")
+    held = _held_secret(aws, "orders-export")
+    secret = held or secrets.token_urlsafe(32)
     _put_orders(aws)
     samples_secret = _kept_secret(STATE / "sandbox" / "samples_secret")
     container_port = _free_port()
-    addresses = _exports(aws, secret) | _samples(aws, samples_secret)
-    registry = _registry(addresses | {"container": f"http://127.0.0.1:{container_port}/"})
+    addresses = _exports(aws, secret, anew=held is None) | _samples(aws, samples_secret)
+    addresses["container"] = f"http://127.0.0.1:{container_port}/"
+    # At a second start the portal may have rotated it, or be about to: what it has is right.
+    addresses["orders_value"] = "" if held else "value_from_env: DEMO_ORDERS_SECRET"
+    registry = _registry(addresses)
     environment = (
         os.environ
         | aws.environment()
@@ -92,6 +115,7 @@ def _serve(aws: Sandbox, port: int) -> int:
             "SPILLWAY_STATE_DIR": str(STATE),
             "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
             "SPILLWAY_DRAIN_TIMEOUT": "3",
+            **QUICK,
         }
     )
     _say("Preparing the portal …")
@@ -150,13 +174,26 @@ def _orders() -> bytes:
     return b"".join(rows)
 
 
-def _exports(aws: Sandbox, secret: str) -> dict[str, str]:
-    """Deploys the export of the orders, in every way that it can be had; the addresses."""
+def _held_secret(aws: Sandbox, name: str) -> str | None:
+    """What the function checks since an earlier start; None where it or the database is new."""
+    if not (STATE / "spillway.sqlite3").exists():
+        return None
+    try:
+        answer = aws.client("lambda").get_function_configuration(FunctionName=name)
+    except ClientError:
+        return None
+    return str(answer["Environment"]["Variables"]["SECRET_HEADER"])
+
+
+def _exports(aws: Sandbox, secret: str, *, anew: bool) -> dict[str, str]:
+    """Deploys the export of the orders, in every way that it can be had; the addresses.
+
+    Unless `anew`, the variables of a function whose secret rotates stay as they are.
+    """
     bucket, key = ORDERS
     where = {"EXPORT_BUCKET": bucket, "EXPORT_KEY": key}
-    orders = aws.deploy_function(
-        "orders-export", HANDLER, "app.handler", where | {"SECRET_HEADER": secret}, timeout=900
-    )
+    variables = where | {"SECRET_HEADER": secret} if anew else None
+    orders = aws.deploy_function("orders-export", HANDLER, "app.handler", variables, timeout=900)
     signed = aws.deploy_function(
         "orders-signed", HANDLER, "app.export", where, url_auth="AWS_IAM", timeout=900
     )
@@ -165,6 +202,8 @@ def _exports(aws: Sandbox, secret: str) -> dict[str, str]:
         "orders": orders,
         "signed": signed,
         "gateway": gateway.url,
+        "gateway_api": gateway.api_id,
+        "gateway_resource": gateway.resource_id,
         "archive": f"{aws.url}/{ARCHIVE}",
     }
 

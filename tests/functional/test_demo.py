@@ -159,12 +159,28 @@ def test_a_newcomer_gets_200_mb_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert first.children() == []
 
 
+def rotations(folder: Path) -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(folder / "spillway.sqlite3")) as database:
+        return database.execute("select state, step from streams_rotation").fetchall()
+
+
+def rotate(folder: Path) -> None:
+    """As an operator does beside the demo: its worker sees to the rest."""
+    subprocess.run(
+        [sys.executable, "manage.py", "rotate", "orders"],
+        cwd=ROOT, env={**os.environ, "SPILLWAY_STATE_DIR": str(folder)}, check=True, timeout=60,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_second_start_keeps_the_data_and_every_export_is_to_be_had(tmp_path: Path) -> None:
     with demo(tmp_path) as first:
-        pass
+        rotate(tmp_path)
+        # It ends midway, and the second start finds it so.
+        assert until(lambda: rotations(tmp_path)[0][1].startswith("switch"), 90)
     with demo(tmp_path) as second:
+        assert until(lambda: rotations(tmp_path) == [("completed", "finish")], 120)
         second.token = first.token
         assert {slug: begins(second, slug) for slug in slugs()} == expected()
         assert until(lambda: len(kept(tmp_path)) == len(slugs()))
