@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,9 @@ class Configuration:
     state: str
     code_sha256: str
     version: str
+    arn: str = ""
+    # Inside a VPC a function URL does not stream.
+    in_vpc: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,17 +166,39 @@ class Function:
             **cors,
         )
 
+    def set_invoke_mode(self, qualifier: str, mode: str) -> None:
+        """`UpdateFunctionUrlConfig`; what else there is of the URL stays."""
+        self._call("UpdateFunctionUrlConfig", **_qualified(qualifier), InvokeMode=mode)
+
+    def remove_url(self, qualifier: str = "") -> None:
+        """`DeleteFunctionUrlConfig`, where there is one."""
+        with suppress(MissingError):
+            self._call("DeleteFunctionUrlConfig", **_qualified(qualifier))
+
     def missing_statements(self, qualifier: str = "") -> list[Statement]:
         """`GetPolicy`: which of `PUBLIC` it does not have.
 
         AWS keeps a policy for the function and for each alias.
         """
+        held = self._statements(qualifier)
+        return [statement for statement in PUBLIC if not statement.is_in(held)]
+
+    def public_statements(self, qualifier: str = "") -> dict[str, Statement]:
+        """`GetPolicy`: those of `PUBLIC` that it has, by the ids that they have there."""
+        held = self._statements(qualifier)
+        return {
+            str(one.get("Sid", "")): statement
+            for statement in PUBLIC
+            for one in held
+            if statement.is_in([one])
+        }
+
+    def _statements(self, qualifier: str) -> list[dict[str, Any]]:
         try:
             answer = self._call("GetPolicy", **_qualified(qualifier))
         except MissingError:
-            return list(PUBLIC)
-        held = json.loads(answer["Policy"]).get("Statement") or []
-        return [statement for statement in PUBLIC if not statement.is_in(held)]
+            return []
+        return json.loads(answer["Policy"]).get("Statement") or []
 
     def permit(self, statement: Statement, qualifier: str = "") -> None:
         """`AddPermission`."""
@@ -184,6 +210,11 @@ class Function:
             Principal="*",
             **statement.argument,
         )
+
+    def revoke(self, statement: Statement, qualifier: str = "") -> None:
+        """`RemovePermission`, where it is there under our id."""
+        with suppress(MissingError):
+            self._call("RemovePermission", **_qualified(qualifier), StatementId=statement.id)
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return self.calls("lambda", operation, FunctionName=self.name, **parameters)
@@ -218,4 +249,6 @@ def _configuration(answer: dict[str, Any]) -> Configuration:
         state=answer.get("State") or "Active",
         code_sha256=answer.get("CodeSha256", ""),
         version=answer.get("Version", ""),
+        arn=answer.get("FunctionArn", ""),
+        in_vpc=bool((answer.get("VpcConfig") or {}).get("VpcId")),
     )

@@ -6,7 +6,7 @@ nothing without them, an HTTP API takes it raw and would send the quotes.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,18 @@ ABSENT = Mapped(None, problem="absent")
 def _check_value(value: str) -> None:
     if not re.fullmatch(r"[!-&(-~]+", value) or value.startswith("$"):
         raise ValueError("A value has visible ASCII characters, no single quote and no $ in front.")
+
+
+def rest_parameters(header: str, value: str) -> dict[str, str]:
+    """The mapping of an integration of a REST API that sends `value`."""
+    _check_value(value)
+    return {f"integration.request.header.{header}": f"'{value}'"}
+
+
+def http_parameters(header: str, value: str) -> dict[str, str]:
+    """The same of an HTTP API."""
+    _check_value(value)
+    return {f"overwrite:header.{header}": value}
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,21 @@ class RestIntegration:
         }
         also = [{"op": "replace", "path": "/uri", "value": uri}] if uri else []
         self._call("UpdateIntegration", **self._where, patchOperations=[operation, *also])
+
+    def raw(self) -> dict[str, Any]:
+        """`GetIntegration` as it stands, for `put_back`. It has the value in it."""
+        return self._integration()
+
+    def put_back(self, raw: Mapping[str, Any]) -> None:
+        """Address and mapping as they were before `save`."""
+        parameters = raw.get("requestParameters") or {}
+        name = _name_in(parameters, self._parameter)
+        path = f"/requestParameters/{name.replace('~', '~0').replace('/', '~1')}"
+        mapping: dict[str, str] = {"op": "remove", "path": path}
+        if name in parameters:
+            mapping = {"op": "replace", "path": path, "value": parameters[name]}
+        address = {"op": "replace", "path": "/uri", "value": raw.get("uri", "")}
+        self._call("UpdateIntegration", **self._where, patchOperations=[mapping, address])
 
     def deployed(self) -> Mapped | None:
         """`GetExport` of the stage: what it really serves. None where AWS does not tell."""
@@ -214,19 +241,36 @@ class HttpIntegration:
         others = self._stage().get("StageVariables") or {}
         self._call("UpdateStage", StageName=self.stage, StageVariables={**others, name: value})
 
+    def raw(self) -> dict[str, Any]:
+        """`GetIntegration` as it stands, for `put_back`. It has the value in it."""
+        return self._integration()
+
+    def put_back(self, raw: Mapping[str, Any]) -> None:
+        """Address and mapping as they were before `save`."""
+        parameters = raw.get("RequestParameters") or {}
+        # What is mapped to nothing is removed.
+        ours = _name_in(parameters, f"overwrite:header.{self.header}")
+        self._call(
+            "UpdateIntegration",
+            IntegrationId=self.integration_id,
+            RequestParameters={ours: "", **parameters},
+            IntegrationUri=raw.get("IntegrationUri", ""),
+        )
+
     def deployed(self) -> Mapped | None:
         """`ExportApi` of the stage: what it really serves. None where AWS does not tell."""
         export = self._export()
         if export is None:
             return None
-        found = [
-            shape
-            for shape in (dict(one) for _, one in _integrations(export))
-            if self._is_ours(shape)
-        ]
+        found = {name: one for name, one in _integrations(export) if self._is_ours(one)}
+        if len(found) > 1:
+            # Several send this header: ours is known by the routes that lead to it.
+            routes = self._routes()
+            found = {name: one for name, one in found.items() if name in routes}
         if not found:
             return None
-        return self._mapped(found[0].get("requestParameters") or {}, found[0].get("uri", ""))
+        ours = next(iter(found.values()))
+        return self._mapped(ours.get("requestParameters") or {}, ours.get("uri", ""))
 
     def deploy(self) -> str:
         """`CreateDeployment` to the stage; nothing, where the stage deploys by itself."""
@@ -278,11 +322,30 @@ class HttpIntegration:
             return None
         return _document(answer["body"])
 
+    def _routes(self) -> set[str]:
+        """Method and path of each route to this integration."""
+        return {
+            str(route["RouteKey"])
+            for route in all_items(self._call, "GetRoutes")
+            if route.get("Target") == f"integrations/{self.integration_id}"
+        }
+
     def _is_ours(self, shape: Mapping[str, Any]) -> bool:
         """An export does not number its integrations: ours is known by the header it sends."""
         names = {name.lower() for name in shape.get("requestParameters") or {}}
         header = self.header.lower()
         return bool(names & {f"overwrite:header.{header}", f"append:header.{header}"})
+
+
+def all_items(call: Callable[..., dict[str, Any]], operation: str) -> Iterator[dict[str, Any]]:
+    """What all pages of an HTTP API's list have."""
+    token: dict[str, str] = {}
+    while True:
+        answer = call(operation, **token)
+        yield from answer.get("Items") or []
+        if not answer.get("NextToken"):
+            return
+        token = {"NextToken": answer["NextToken"]}
 
 
 def _name_in(parameters: Mapping[str, str], name: str) -> str:

@@ -21,7 +21,7 @@ _DEFAULTS = {
 def export() -> str:
     """YAML that `apply` finds unchanged."""
     registry: dict[str, Any] = {"version": 1}
-    if secrets := [_secret(secret) for secret in Secret.objects.order_by("name")]:
+    if secrets := [described_secret(secret) for secret in Secret.objects.order_by("name")]:
         registry["secrets"] = secrets
     if endpoints := [_endpoint(endpoint) for endpoint in Endpoint.objects.order_by("slug")]:
         registry["endpoints"] = endpoints
@@ -37,7 +37,8 @@ def _said(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _secret(secret: Secret) -> dict[str, Any]:
+def described_secret(secret: Secret) -> dict[str, Any]:
+    """A secret as the file says it, without its value."""
     function = SecretFunction.objects.filter(secret=secret).first()
     return _said(
         {

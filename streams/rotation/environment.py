@@ -41,13 +41,14 @@ class FunctionEnvironment:
     """`variable` and `<variable>_NEXT` of a function; with `alias`, of the version it points at.
 
     `like` is the alias that callers use, where `alias` is not that one: what may be released to
-    `alias` is what `like` has.
+    `alias` is what `like` has. With `begins` there may be no value yet.
     """
 
     function: Function
     variable: str
     alias: str = ""
     like: str = ""
+    begins: bool = False
 
     def check(self, run: Run) -> None:
         """Raises where a rotation could not go on, or would overwrite what somebody else wrote."""
@@ -65,8 +66,8 @@ class FunctionEnvironment:
         self._check_ours(in_use, run)
         if found := self._unreleased(latest, in_use):
             raise UnfitError(
-                f"$LATEST has {found} that the alias {self._in_use} does not have: a rotation "
-                "would release it. Release it or take it back first."
+                f"$LATEST has {found} that the alias {self._in_use} does not have: a new "
+                "version would release it. Release it or take it back first."
             )
 
     def bring(self, run: Run, wanted: Pair, *, settle: bool = True) -> Wait | None:
@@ -132,9 +133,9 @@ class FunctionEnvironment:
         held = self._pair(configuration)
         ours = {run.old, run.new} - {""}
         where = _where(configuration)
-        if not held.value:
+        if not held.value and not self.begins:
             raise DriftError(f"{self.variable} is not set in {where}.")
-        if held.value not in ours:
+        if held.value and held.value not in ours:
             raise DriftError(
                 f"{self.variable} in {where} holds a value that is none of this secret's."
             )

@@ -36,7 +36,7 @@ def parts(
     checked_by = SecretFunction.objects.filter(secret=secret).first()
     if checked_by is None:
         raise UnfitError(f"The secret {secret.name} names no function that checks it.")
-    function = Function(_calls(account, checked_by, guard), checked_by.name)
+    function = Function(calls(account, checked_by, guard), checked_by.name)
     ask = asker(address_policy())
     gateways = [_sender(account, gateway, guard, ask) for gateway in _gateways(secret)]
     if checked_by.aliases:
@@ -58,7 +58,7 @@ def parts(
 def stored_secret(secret: Secret, account: Account, guard: Guard) -> StoredSecret | None:
     """Where its value stands besides our database; None where it stands there alone."""
     place = secret.stored_at()
-    return StoredSecret(_calls(account, place, guard), place.id) if place else None
+    return StoredSecret(calls(account, place, guard), place.id) if place else None
 
 
 def _store(
@@ -72,7 +72,8 @@ def _gateways(secret: Secret) -> list[Gateway]:
     return list(secret.gateways.select_related("secret").order_by("pk"))
 
 
-def _calls(account: Account, place: Place, guard: Guard) -> Calls:
+def calls(account: Account, place: Place, guard: Guard) -> Calls:
+    """Calls where `place` is, within AWS's limits for the account and region."""
     region = place.region or _own_region()
 
     def before(operation: str) -> None:
@@ -103,16 +104,16 @@ def _own_region() -> str:
 
 
 def _sender(account: Account, gateway: Gateway, guard: Guard, ask: Ask) -> GatewaySender:
-    calls = _calls(account, gateway, guard)
+    of_gateway = calls(account, gateway, guard)
     header = gateway.secret.header
     integration: RestIntegration | HttpIntegration
     if gateway.type == Gateway.Type.REST:
         integration = RestIntegration(
-            calls, gateway.api_id, gateway.resource_id, gateway.method, gateway.stage, header
+            of_gateway, gateway.api_id, gateway.resource_id, gateway.method, gateway.stage, header
         )
     else:
         integration = HttpIntegration(
-            calls, gateway.api_id, gateway.integration_id, gateway.stage, header
+            of_gateway, gateway.api_id, gateway.integration_id, gateway.stage, header
         )
     probe = Probe(ask, gateway.url) if gateway.url else None
     return GatewaySender(f"gateway {gateway.pk}", str(gateway), integration, probe)

@@ -59,7 +59,7 @@ def asker(policy: AddressPolicy) -> Ask:
     """Asks over the network, with the same guard as downloads."""
 
     def ask(url: str, fields: dict[str, str]) -> Verdict:
-        return asyncio.run(_asked(policy, url, fields))
+        return verdict_on(asyncio.run(status_of(policy, url, fields)))
 
     return ask
 
@@ -68,17 +68,23 @@ def asker(policy: AddressPolicy) -> Ask:
 _trusted = cache(trust)
 
 
-async def _asked(policy: AddressPolicy, url: str, fields: dict[str, str]) -> Verdict:
+def verdict_on(status: int | None) -> Verdict:
+    """What an answer's status says; None where there was none."""
+    if status in _REFUSED:
+        return Verdict.REFUSED
+    if status is None or status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+        return Verdict.UNSURE
+    return Verdict.ACCEPTED
+
+
+async def status_of(policy: AddressPolicy, url: str, fields: dict[str, str]) -> int | None:
+    """The status of an answer to a GET with these fields; None where none comes."""
     client = Client(policy, head_timeout=_PATIENCE, context=_trusted())
     try:
         answer = await client.request("GET", url, {"Range": "bytes=0-0", **fields})
         answer.body.abort()
     except OriginError:
-        return Verdict.UNSURE
+        return None
     finally:
         await client.close()
-    if answer.status in _REFUSED:
-        return Verdict.REFUSED
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
-        return Verdict.UNSURE
-    return Verdict.ACCEPTED
+    return answer.status
