@@ -5,6 +5,7 @@ from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
+from streams.models.provisioning import ProvisioningTurn
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
 from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, SecretVersion
 
@@ -27,6 +28,7 @@ __all__ = [
     "NoticeState",
     "PartDigests",
     "Proof",
+    "ProvisioningTurn",
     "Rotation",
     "RotationEvent",
     "RotationState",

@@ -1,0 +1,157 @@
+"""Makes what is missing between a function and a protected endpoint, or takes all of it back.
+
+Each task reads first, says what it is about to do, does it, and reads again. A run that was killed
+is run again: it finds what is there, and goes on.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from django.core.exceptions import ValidationError
+
+from streams.aws.account import Account
+from streams.aws.failures import ControlError
+from streams.provisioning import turn
+from streams.provisioning.function import (
+    EnvironmentHolds,
+    FunctionIsThere,
+    SecretIsChecked,
+    SecretIsStored,
+    UrlIsOpen,
+    UrlStreams,
+)
+from streams.provisioning.gateway import HttpPath, RestPath
+from streams.provisioning.problems import FailedError, LostTurnError, ProvisioningError, UnfitError
+from streams.provisioning.registering import IsRegistered
+from streams.provisioning.request import Request
+from streams.provisioning.site import Site, Task
+from streams.rotation.problems import RotationError
+
+logger = logging.getLogger(__name__)
+
+# Rounds of reading and doing, where AWS refuses for a while or reads back otherwise.
+TRIES = 6
+
+
+@dataclass
+class Outcome:
+    """What came of it. `changes` are sentences: what was done, or what would be."""
+
+    changes: list[str] = field(default_factory=list)
+    url: str = ""
+    gateway_url: str = ""
+
+
+def provision(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
+    """Sets it up. Raises `BusyError`, or `FailedError` when all that was done is taken back."""
+    with turn.taken(request.function, say) as held:
+        site = Site(request, account, held.renew, say)
+        outcome = Outcome()
+        try:
+            for task in tasks(site):
+                _perform(task, site, outcome)
+        except (ProvisioningError, RotationError, ControlError, ValidationError) as exc:
+            raise _failed(site, task.name, exc) from None
+        except BaseException:
+            # An operator's Ctrl-C among others.
+            for sentence in itertools.chain(*site.undo.run()):
+                say(f"taken back: {sentence}")
+            raise
+    _found(site, outcome)
+    logger.info(
+        "provisioned", extra={"function": request.function, "changes": len(outcome.changes)}
+    )
+    return outcome
+
+
+def preview(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
+    """Says what would be done, and changes nothing. Raises `FailedError` where it would stop."""
+    site = Site(request, account, lambda: None, say)
+    outcome = Outcome()
+    for task in tasks(site):
+        try:
+            sentences = task.missing()
+        except (ProvisioningError, RotationError, ControlError) as exc:
+            raise FailedError(f"{task.name}: {exc}", [], []) from None
+        outcome.changes += [f"{task.name}: {sentence}" for sentence in sentences]
+        for sentence in sentences:
+            say(f"{task.name}: {sentence}")
+        if task.proof:
+            say(f"{task.name}: then: {task.proof}")
+    _found(site, outcome)
+    return outcome
+
+
+def tasks(site: Site) -> Iterator[Task]:
+    """In their order: the database before AWS, the check before everybody may call."""
+    yield FunctionIsThere(site)
+    yield SecretIsStored(site)
+    yield Fits(site)
+    yield EnvironmentHolds(site)
+    yield SecretIsChecked(site)
+    yield UrlStreams(site)
+    yield UrlIsOpen(site)
+    wanted = site.request.gateway
+    if wanted is not None:
+        yield RestPath(site, wanted) if wanted.type == "rest" else HttpPath(site, wanted)
+    yield IsRegistered(site)
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What was asked for could be registered in the end."""
+
+    site: Site
+    name: str = "request"
+    proof: str = ""
+
+    def missing(self) -> list[str]:
+        IsRegistered(self.site).missing()
+        return []
+
+    def do(self) -> None:
+        """There is nothing that could be done."""
+
+    def prove(self) -> None:
+        """It is proven by being done."""
+
+
+def _perform(task: Task, site: Site, outcome: Outcome) -> None:
+    """Until nothing is missing any more, as far as can be read."""
+    told: list[str] = []
+    for attempt in range(1, TRIES + 1):
+        try:
+            missing = task.missing()
+            if not missing:
+                task.prove()
+                return
+            for sentence in missing:
+                if sentence not in told:
+                    told.append(sentence)
+                    outcome.changes.append(f"{task.name}: {sentence}")
+                    site.say(f"{task.name}: {sentence}")
+            task.do()
+        except ControlError as exc:
+            if not exc.passing or attempt == TRIES:
+                raise
+            site.pause(exc.retry_after or attempt / 2)
+    raise UnfitError("It was done, and reads back otherwise. Somebody else may be changing it.")
+
+
+def _failed(site: Site, name: str, exc: Exception) -> ProvisioningError:
+    problem = exc.messages[0] if isinstance(exc, ValidationError) else str(exc)
+    if isinstance(exc, LostTurnError):
+        return exc
+    try:
+        undone, left = site.undo.run()
+    except LostTurnError as lost:
+        return lost
+    return FailedError(f"{name}: {problem}", undone, left)
+
+
+def _found(site: Site, outcome: Outcome) -> None:
+    outcome.url = site.url
+    if site.request.gateway is not None:
+        outcome.gateway_url = site.request.gateway.address(site.request.region)
