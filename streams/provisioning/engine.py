@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.core.exceptions import ValidationError
 
@@ -31,7 +32,9 @@ from streams.rotation.problems import RotationError
 
 logger = logging.getLogger(__name__)
 
-# Rounds of reading and doing, where AWS refuses for a while or reads back otherwise.
+T = TypeVar("T")
+
+# Attempts where AWS refuses for a while, and rounds of doing what reads back otherwise.
 TRIES = 6
 
 
@@ -49,8 +52,12 @@ def provision(request: Request, account: Account, say: Callable[[str], None]) ->
     with turn.taken(request.function, say) as held:
         site = Site(request, account, held.renew, say)
         outcome = Outcome()
+        made = list(tasks(site))
         try:
-            for task in tasks(site):
+            # Nothing is changed before everything is as it should be.
+            for task in made:
+                _patiently(site, task.missing)
+            for task in made:
                 _perform(task, site, outcome)
         except (ProvisioningError, RotationError, ControlError, ValidationError) as exc:
             raise _failed(site, task.name, exc) from None
@@ -72,7 +79,7 @@ def preview(request: Request, account: Account, say: Callable[[str], None]) -> O
     outcome = Outcome()
     for task in tasks(site):
         try:
-            sentences = task.missing()
+            sentences = _patiently(site, task.missing)
         except (ProvisioningError, RotationError, ControlError) as exc:
             raise FailedError(f"{task.name}: {exc}", [], []) from None
         outcome.changes += [f"{task.name}: {sentence}" for sentence in sentences]
@@ -88,7 +95,6 @@ def tasks(site: Site) -> Iterator[Task]:
     """In their order: the database before AWS, the check before everybody may call."""
     yield FunctionIsThere(site)
     yield SecretIsStored(site)
-    yield Fits(site)
     yield EnvironmentHolds(site)
     yield SecretIsChecked(site)
     yield UrlStreams(site)
@@ -99,45 +105,38 @@ def tasks(site: Site) -> Iterator[Task]:
     yield IsRegistered(site)
 
 
-@dataclass(frozen=True)
-class Fits:
-    """What was asked for could be registered in the end."""
-
-    site: Site
-    name: str = "request"
-    proof: str = ""
-
-    def missing(self) -> list[str]:
-        IsRegistered(self.site).missing()
-        return []
-
-    def do(self) -> None:
-        """There is nothing that could be done."""
-
-    def prove(self) -> None:
-        """It is proven by being done."""
-
-
 def _perform(task: Task, site: Site, outcome: Outcome) -> None:
-    """Until nothing is missing any more, as far as can be read."""
+    """Until nothing is missing any more, as far as can be read; then asks whether it works."""
     told: list[str] = []
-    for attempt in range(1, TRIES + 1):
-        try:
-            missing = task.missing()
-            if not missing:
-                task.prove()
-                return
-            for sentence in missing:
-                if sentence not in told:
-                    told.append(sentence)
-                    outcome.changes.append(f"{task.name}: {sentence}")
-                    site.say(f"{task.name}: {sentence}")
+
+    def is_done() -> bool:
+        missing = task.missing()
+        for sentence in missing:
+            if sentence not in told:
+                told.append(sentence)
+                outcome.changes.append(f"{task.name}: {sentence}")
+                site.say(f"{task.name}: {sentence}")
+        if missing:
             task.do()
+        return not missing
+
+    for _ in range(TRIES):
+        if _patiently(site, is_done):
+            _patiently(site, task.prove)
+            return
+    raise UnfitError("It was done, and reads back otherwise. Somebody else may be changing it.")
+
+
+def _patiently(site: Site, act: Callable[[], T]) -> T:
+    """What `act` comes to, tried again where AWS refuses for a while or its answer is lost."""
+    for attempt in itertools.count(1):
+        try:
+            return act()
         except ControlError as exc:
             if not exc.passing or attempt == TRIES:
                 raise
             site.pause(exc.retry_after or attempt / 2)
-    raise UnfitError("It was done, and reads back otherwise. Somebody else may be changing it.")
+    raise AssertionError
 
 
 def _failed(site: Site, name: str, exc: Exception) -> ProvisioningError:

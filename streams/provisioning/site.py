@@ -22,7 +22,7 @@ from streams.registry.spec import GatewaySpec
 from streams.rotation.parts import calls
 
 # Seconds between two looks at what AWS still carries out.
-LOOK = 1.0
+LOOK = 0.5
 
 
 class Task(Protocol):

@@ -1,4 +1,4 @@
-"""Between boto3 and the sandbox: writes down what changes something, and has some of it go wrong."""
+"""Between boto3 and the sandbox: writes down what changes something, and has it go wrong."""
 
 import http.client
 import json
@@ -40,7 +40,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def restart(self, **faults: Fault) -> None:
+    def restart(self) -> None:
         """Counts from 0 again, without faults."""
         self.changes.clear()
         self.faults.clear()
