@@ -37,6 +37,19 @@ class Mapped:
 ABSENT = Mapped(None, problem="absent")
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """A request parameter without its value, which may be a secret.
+
+    `quote` is what must stand before and after the value. `expression` is set instead, where it is
+    no value but says where to take one from.
+    """
+
+    name: str
+    quote: str = ""
+    expression: str = ""
+
+
 def _check_value(value: str) -> None:
     if not re.fullmatch(r"[!-&(-~]+", value) or value.startswith("$"):
         raise ValueError("A value has visible ASCII characters, no single quote and no $ in front.")
@@ -93,6 +106,15 @@ class RestIntegration:
     def raw(self) -> dict[str, Any]:
         """`GetIntegration` as it stands, for `put_back`. It has the value in it."""
         return self._integration()
+
+    def parameters(self) -> list[Parameter]:
+        """All that it sends along."""
+        return [
+            Parameter(name, quote="'")
+            if len(text) > 1 and text[0] == text[-1] == "'"
+            else Parameter(name, expression=text)
+            for name, text in (self._integration().get("requestParameters") or {}).items()
+        ]
 
     def put_back(self, raw: Mapping[str, Any]) -> None:
         """Address and mapping as they were before `save`."""
@@ -244,6 +266,13 @@ class HttpIntegration:
     def raw(self) -> dict[str, Any]:
         """`GetIntegration` as it stands, for `put_back`. It has the value in it."""
         return self._integration()
+
+    def parameters(self) -> list[Parameter]:
+        """All that it sends along."""
+        return [
+            Parameter(name, expression=text) if "$" in text else Parameter(name)
+            for name, text in (self._integration().get("RequestParameters") or {}).items()
+        ]
 
     def put_back(self, raw: Mapping[str, Any]) -> None:
         """Address and mapping as they were before `save`."""
