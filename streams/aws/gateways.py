@@ -352,9 +352,9 @@ class HttpIntegration:
         return _document(answer["body"])
 
     def _routes(self) -> set[str]:
-        """Method and path of each route to this integration."""
+        """Method and path of each route to this integration, as an export has them."""
         return {
-            str(route["RouteKey"])
+            str(route["RouteKey"]).replace("$default", "ANY /$default")
             for route in all_items(self._call, "GetRoutes")
             if route.get("Target") == f"integrations/{self.integration_id}"
         }

@@ -117,6 +117,8 @@ def _rest(row: Gateway, account: Account) -> RestFacts:
     integration = RestIntegration(
         of_gateway, row.api_id, row.resource_id, row.method, row.stage, header
     )
+    # Raises, where what is registered is not there any more.
+    raw = integration.raw()
     resources = {one.id: one for one in RestApi(of_gateway, row.api_id).resources().values()}
     resource = resources[row.resource_id]
     parent, _, part = resource.path.rpartition("/")
@@ -130,7 +132,7 @@ def _rest(row: Gateway, account: Account) -> RestFacts:
         path_part=part,
         method=row.method,
         authorization=str(resource.methods[row.method].get("authorizationType", "NONE")),
-        integration=_without(integration.raw(), "requestParameters"),
+        integration=_without(raw, "requestParameters"),
         header=header,
         parameters=integration.parameters(),
     )

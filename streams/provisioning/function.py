@@ -1,5 +1,6 @@
 """The function's side: it has the secret, it checks it, and then everybody may call it."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _OPEN = (
     "The function does not check the secret: a request {how} was let in. Wrap its handler with "
     "`guarded` (functions/python/README.md), deploy it, and run this again."
 )
+_NAME = re.compile(r"(arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:)?[A-Za-z0-9_-]{1,64}")
 _STREAMS = UrlConfig("", "NONE", "RESPONSE_STREAM")
 
 
@@ -35,6 +37,8 @@ class FunctionIsThere:
 
     def missing(self) -> list[str]:
         function, alias = self.site.function, self.site.request.alias
+        if not _NAME.fullmatch(function.name):
+            raise UnfitError("Name the function by its name or ARN, and its alias by --alias.")
         configuration = function.read(alias)
         if configuration.state == "Failed":
             raise UnfitError("The function cannot run: its state is Failed. Deploy it again.")
@@ -116,10 +120,12 @@ class SecretIsStored:
             raise UnfitError(
                 f"{held.secret.name} rotates by two aliases, whose URLs its rotations make."
             )
-        if (_bare(held.name), held.alias) != (_bare(wanted.function), wanted.alias):
+        theirs = (_bare(held.name), held.alias, held.region or wanted.region)
+        if theirs != (_bare(wanted.function), wanted.alias, wanted.region):
             alias = f" with the alias {held.alias}" if held.alias else " without an alias"
             raise UnfitError(
-                f"The secret {held.secret.name} belongs to the function {held.name}{alias}. "
+                f"The secret {held.secret.name} belongs to the function {held.name}{alias}"
+                f"{' in ' + held.region if held.region else ''}. "
                 "Give this one a secret of its own (--secret)."
             )
 

@@ -62,9 +62,10 @@ class IsRegistered:
         site, wanted = self.site, self.site.request
         held = Secret.objects.filter(name=wanted.secret).first()
         said: dict[str, Any] = described_secret(held) if held else {"name": wanted.secret}
-        function = (said.get("function") or {"name": wanted.function}) | {
+        function = said.get("function") or {"name": wanted.function}
+        function |= {
             "region": wanted.region,
-            "role_arn": wanted.role_arn or None,
+            "role_arn": wanted.role_arn or function.get("role_arn"),
             "alias": wanted.alias or None,
             "variable": site.variable,
             "accepts": site.accepts,

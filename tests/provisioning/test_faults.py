@@ -84,7 +84,7 @@ def test_what_fails_after_everything_is_made_is_taken_back(site: Site) -> None:
 def test_what_cannot_be_taken_back_is_named_and_the_secret_is_kept(site: Site) -> None:
     site.deploy()
     # The second statement is refused, and then that the environment is put back.
-    site.proxy.faults = {3: Fault.DENIED, 6: Fault.DENIED}
+    site.proxy.faults = {3: Fault.DENIED, 7: Fault.DENIED}
 
     with pytest.raises(CommandError, match="Not done: the environment of") as raised:
         site.provision()

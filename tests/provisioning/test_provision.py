@@ -239,6 +239,10 @@ def _slug_of_a_file(site: Site) -> None:
     )  # fmt: skip
 
 
+def _with_an_alias_in_its_name(site: Site) -> None:
+    site.name += ":live"
+
+
 @pytest.mark.parametrize(
     ("prepared", "words", "problem"),
     [
@@ -252,6 +256,7 @@ def _slug_of_a_file(site: Site) -> None:
         (lambda _: None, [], "AWS does not know it .GetFunctionConfiguration"),
         (Site.deploy, ["--header", "content-type"], "API Gateway cannot map this header"),
         (Site.deploy, ["--slug", "Not A Slug"], "slug"),
+        (_with_an_alias_in_its_name, [], "its alias by --alias"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_changed(
