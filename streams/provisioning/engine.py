@@ -48,7 +48,7 @@ class Outcome:
 
 
 def provision(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
-    """Sets it up. Raises `BusyError`, or `FailedError` when all that was done is taken back."""
+    """Sets it up. Raises `BusyError`, or `FailedError` when what was done is taken back."""
     with turn.taken(request.function, say) as held:
         site = Site(request, account, held.renew, say)
         outcome = Outcome()
@@ -64,7 +64,7 @@ def provision(request: Request, account: Account, say: Callable[[str], None]) ->
         except BaseException:
             # An operator's Ctrl-C among others.
             for sentence in itertools.chain(*site.undo.run()):
-                say(f"taken back: {sentence}")
+                say(sentence)
             raise
     _found(site, outcome)
     logger.info(

@@ -1,5 +1,6 @@
 """A path of an API that leads to the function URL and adds the header."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from streams.provisioning.site import Site
 from streams.registry.spec import GatewaySpec
 from streams.rotation.probing import TIMES
 
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _PROOF = "Requests through it, without a header, are answered as the function answers."
 
 
@@ -35,6 +37,10 @@ class _Path:
     name: str = "gateway"
     proof: str = _PROOF
     deployed: bool = False
+
+    def __post_init__(self) -> None:
+        if not _PATH.fullmatch(self.wanted.path):
+            raise UnfitError("A path is expected such as /orders, without variables.")
 
     @property
     def url(self) -> str:

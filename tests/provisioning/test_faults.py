@@ -113,12 +113,11 @@ def test_a_lost_answer_and_a_throttled_call_are_survived(
 class Processes:
     """Runs `manage.py` in processes that can be killed, with a database of their own."""
 
-    def __init__(self, folder: Path, aws: Sandbox, proxy: Proxy) -> None:
+    def __init__(self, folder: Path, aws: Sandbox) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPILLWAY_", "DJANGO_"))}
         self.environment = {
             **kept,
             **aws.environment(),
-            "AWS_ENDPOINT_URL": proxy.url,
             "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
             "SPILLWAY_STATE_DIR": str(folder),
             "SPILLWAY_SECRET_KEY": secrets.token_urlsafe(40),
@@ -127,41 +126,44 @@ class Processes:
             "SPILLWAY_ROTATION_LEASE": "3",
             "SPILLWAY_ROTATION_SETTLE": "5",
         }
-        self.proxy = proxy
-        assert self.run("migrate")[0] == 0
+        status, printed = self.run("migrate")
+        assert status == 0, printed
 
-    def run(self, *words: str) -> tuple[int, str]:
+    def run(self, *words: str, proxy: Proxy | None = None) -> tuple[int, str]:
         """Exit status and all that was printed."""
+        through = {} if proxy is None else {"AWS_ENDPOINT_URL": proxy.url}
         process = subprocess.Popen(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
-            env=self.environment,
+            env=self.environment | through,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.proxy.kill = process.kill
-        printed, _ = process.communicate(timeout=100)
+        if proxy is not None:
+            proxy.kill = process.kill
+        printed, _ = process.communicate(timeout=200)
         return process.returncode, printed
 
 
-@pytest.fixture
-def processes(tmp_path: Path, aws: Sandbox, proxy: Proxy) -> Processes:
-    return Processes(tmp_path, aws, proxy)
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory, aws: Sandbox) -> Processes:
+    return Processes(tmp_path_factory.mktemp("processes"), aws)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", REST)
 def test_killed_anywhere_and_run_again_it_is_right(
     site: Site, processes: Processes, number: int
 ) -> None:
     site.deploy()
-    words = ["--slug", "orders", *site.rest_words(site.rest_api())]
+    words = ["provision", site.name, "--slug", site.name, *site.rest_words(site.rest_api())]
     site.proxy.faults = {number: Fault.KILLED_AFTER}
 
-    status_of_first, _ = processes.run("provision", site.name, *words)
-    site.proxy.faults = {}
-    status_of_second, printed = processes.run("provision", site.name, *words)
+    status_of_first, _ = processes.run(*words, proxy=site.proxy)
+    site.proxy.restart()
+    status_of_second, printed = processes.run(*words, proxy=site.proxy)
 
     assert (status_of_first, status_of_second) == (-9, 0), printed
     value = site.variables()["SECRET_HEADER"]
@@ -169,5 +171,5 @@ def test_killed_anywhere_and_run_again_it_is_right(
     assert (status(url, value), status(url)) == (206, 403)
     assert status(words[-1]) == 206
     site.proxy.restart()
-    assert processes.run("provision", site.name, *words)[0] == 0
+    assert processes.run(*words, proxy=site.proxy)[0] == 0
     assert site.proxy.changes == []

@@ -256,6 +256,8 @@ def _with_an_alias_in_its_name(site: Site) -> None:
         (lambda _: None, [], "AWS does not know it .GetFunctionConfiguration"),
         (Site.deploy, ["--header", "content-type"], "API Gateway cannot map this header"),
         (Site.deploy, ["--slug", "Not A Slug"], "slug"),
+        (Site.deploy, ["--rest-api", "a1", "--path", "/{orders}"], "without variables"),
+        (Site.deploy, ["--rest-api", "a1", "--path", "/orders"], "does not know it"),
         (_with_an_alias_in_its_name, [], "its alias by --alias"),
     ],
 )

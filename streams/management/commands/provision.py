@@ -1,7 +1,6 @@
 """`manage.py provision`: from a function to a protected endpoint."""
 
 import json
-import re
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,8 +13,6 @@ from streams.provisioning.request import GatewayRequest, Request
 from streams.rotation.engine import account
 from streams.rotation.parts import default_region
 from streams.rotation.problems import UnfitError
-
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class Command(BaseCommand):
@@ -92,12 +89,10 @@ def _gateway(options: dict[str, Any]) -> GatewayRequest | None:
     rest, http = options["rest_api"], options["http_api"]
     if not rest and not http:
         return None
-    if not _PATH.fullmatch(options["path"] or ""):
-        raise CommandError("--path: expected a path such as /orders, without variables")
     return GatewayRequest(
         type="rest" if rest else "http",
         api_id=rest or http,
-        path=options["path"],
+        path=options["path"] or "",
         stage=options["stage"] or ("prod" if rest else "$default"),
         method=options["method"],
         url=options["gateway_url"],
