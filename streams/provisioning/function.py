@@ -1,6 +1,7 @@
 """The function's side: it has the secret, it checks it, and then everybody may call it."""
 
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from streams.provisioning.asking import wrong
 from streams.provisioning.problems import UnfitError
 from streams.provisioning.site import Site
 from streams.rotation.environment import FunctionEnvironment, Pair
-from streams.rotation.probing import TIMES, Verdict, nonsense
+from streams.rotation.probing import TIMES, Verdict
 from streams.rotation.problems import DriftError
 from streams.rotation.run import Forgotten, Run, Waits
 
@@ -90,7 +91,8 @@ class SecretIsStored:
 
     def do(self) -> None:
         name = self.site.request.secret
-        value = self._adopted() or nonsense()
+        # base64url is legal in a header, a mapping and an environment alike.
+        value = self._adopted() or secrets.token_urlsafe(32)
         with transaction.atomic():
             secret, created = Secret.objects.get_or_create(
                 name=name, defaults={"header": self.site.header}

@@ -110,6 +110,22 @@ def test_a_lost_answer_and_a_throttled_call_are_survived(
     assert status(told["url"]) == 403
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", HTTP)
+def test_nothing_is_made_twice_in_an_http_api_when_an_answer_is_lost(
+    site: Site, number: int
+) -> None:
+    site.deploy()
+    api_id = site.http_api(auto_deploy=False)
+    site.proxy.faults = {number: Fault.LOST}
+
+    told = site.provision(*site.http_words(api_id))
+
+    routes, integrations, _ = site.snapshot(api_id)["apis"][0]
+    assert (len(routes), len(integrations)) == (2, 2)
+    assert status(told["gateway_url"]) == 206
+
+
 class Processes:
     """Runs `manage.py` in processes that can be killed, with a database of their own."""
 

@@ -1,12 +1,14 @@
 """From a bare function to a protected endpoint, in AWS's stand-in, with the deployable handler."""
 
 import asyncio
+import io
 import re
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import transaction
+from pytest_django.fixtures import Settings
 
 from streams.access.addresses import address_policy
 from streams.delivery.downloads import target_of
@@ -126,6 +128,22 @@ def test_a_second_gateway_and_group_are_added_to_what_is_registered(site: Site) 
     assert [gateway.type for gateway in Gateway.objects.order_by("pk")] == ["rest", "http"]
     readers = Endpoint.objects.get().readers.order_by("name")
     assert [group.name for group in readers] == ["analysts", "auditors"]
+
+
+@pytest.mark.slow
+def test_what_was_provisioned_rotates(site: Site, settings: Settings) -> None:
+    site.deploy()
+    told = site.provision(*site.rest_words(site.rest_api()))
+    first = value_of()
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 1.5
+
+    call_command("rotate", "orders", "--wait", stderr=io.StringIO())
+
+    assert value_of() != first
+    assert status(told["url"], first) == 403
+    assert status(told["url"], value_of()) == status(told["gateway_url"]) == 206
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = 3.0
+    assert site.provision(*site.rest_words(told["gateway_url"].split("/")[4]))["changes"] == []
 
 
 @pytest.mark.slow
