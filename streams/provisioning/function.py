@@ -85,7 +85,8 @@ class SecretIsStored:
         if current:
             site.value, site.version = current.value, current.number
             return []
-        if self._adopted():
+        site.value = self._adopted()
+        if site.value:
             return [f"The secret {wanted.secret} takes over the value of {site.variable}."]
         return [f"The secret {wanted.secret} gets a new random value."]
 

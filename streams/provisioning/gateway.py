@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from streams.aws.apis import HttpApi, Resource, RestApi
 from streams.aws.gateways import HttpIntegration, Mapped, RestIntegration
 from streams.models import Gateway
+from streams.provisioning import form
 from streams.provisioning.problems import LeftError, UnfitError
 from streams.provisioning.request import GatewayRequest
 from streams.provisioning.site import Site
@@ -41,6 +44,11 @@ class _Path:
     def __post_init__(self) -> None:
         if not _PATH.fullmatch(self.wanted.path):
             raise UnfitError("A path is expected such as /orders, without variables.")
+        ids = {"resource_id": "a", "method": self.wanted.method}
+        try:
+            self.spec(**(ids if self.wanted.type == "rest" else {"integration_id": "a"}))
+        except ValidationError as exc:
+            raise UnfitError("; ".join(form.problems(exc))) from None
 
     @property
     def url(self) -> str:

@@ -7,6 +7,7 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from streams.models import Endpoint, Secret, SecretVersion
+from streams.provisioning import form
 from streams.provisioning.problems import UnfitError
 from streams.provisioning.site import Site
 from streams.registry.apply import Change, apply
@@ -52,7 +53,7 @@ class IsRegistered:
         except RegistryError as exc:
             raise UnfitError("; ".join(exc.problems)) from None
         except ValidationError as exc:
-            raise UnfitError("; ".join(_sentences(exc))) from None
+            raise UnfitError("; ".join(form.problems(exc))) from None
 
     def _spec(self) -> RegistrySpec:
         return RegistrySpec(version=1, secrets=[self._secret()], endpoints=[self._endpoint()])
@@ -113,8 +114,3 @@ def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two gateways are one, whatever address each is known by."""
     names = ("type", "region", "api_id", "resource_id", "method", "integration_id", "stage")
     return all(one.get(name) == other.get(name) for name in names)
-
-
-def _sentences(exc: ValidationError) -> list[str]:
-    problems = exc.errors(include_input=False, include_url=False, include_context=False)
-    return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems]
