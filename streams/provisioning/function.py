@@ -135,7 +135,9 @@ class SecretIsStored:
     def _adopted(self) -> str:
         """The value that callers must send already; empty where there is none."""
         site = self.site
-        value = site.function.read(site.request.alias).variables.get(site.variable, "")
+        value = ""
+        for qualifier in dict.fromkeys((site.request.alias, "")):
+            value = value or site.function.read(qualifier).variables.get(site.variable, "")
         try:
             if value:
                 validate_value(value)

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from django.db import DatabaseError
+
 from streams.aws.failures import ControlError
-from streams.provisioning.problems import LeftError
+from streams.provisioning.problems import LostTurnError, ProvisioningError
 from streams.rotation.problems import RotationError
 
 # Attempts at each, where AWS refuses for a while.
@@ -37,7 +39,10 @@ class Undo:
         self._steps.clear()
 
     def run(self) -> tuple[list[str], list[str]]:
-        """Takes all of it back, the last first: sentences on what was done, and what was not."""
+        """Takes all of it back, the last first: sentences on what was done, and what was not.
+
+        Raises `LostTurnError`: what is left is another run's then.
+        """
         done: list[str] = []
         left: list[str] = []
         while self._steps:
@@ -62,8 +67,12 @@ def _problem(act: Callable[[], None]) -> str:
                 break
             if attempt < TRIES:
                 time.sleep(exc.retry_after or attempt)
-        except (LeftError, RotationError) as exc:
+        except LostTurnError:
+            raise
+        except (ProvisioningError, RotationError) as exc:
             return str(exc)
+        except DatabaseError as exc:
+            return f"The database does not allow it ({type(exc).__name__})."
         else:
             return ""
     return problem
