@@ -12,7 +12,7 @@ from streams.aws.apis import HttpApi, RestApi
 from streams.aws.functions import Function, Statement, UrlConfig
 from streams.aws.gateways import HttpIntegration, Parameter, RestIntegration
 from streams.models import Gateway, Secret, SecretFunction
-from streams.rotation.parts import calls, default_region
+from streams.rotation.parts import calls, own_region
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _unguarded() -> None:
 
 
 def _place(row: SecretFunction | Gateway) -> Place:
-    return Place(row.region or default_region(), row.role_arn)
+    return Place(row.region or own_region(), row.role_arn)
 
 
 def _function(secret: Secret, row: SecretFunction, function: Function, alias: str) -> FunctionFacts:

@@ -74,7 +74,7 @@ def _gateways(secret: Secret) -> list[Gateway]:
 
 def calls(account: Account, place: Place, guard: Guard) -> Calls:
     """Calls where `place` is, within AWS's limits for the account and region."""
-    region = place.region or _own_region()
+    region = place.region or own_region()
 
     def before(operation: str) -> None:
         pace.take(*_bucket(place, region, operation))
@@ -95,7 +95,7 @@ def _bucket(place: Place, region: str, operation: str) -> tuple[str, pace.Rate]:
     return f"{where} apigateway", pace.GATEWAY
 
 
-def _own_region() -> str:
+def own_region() -> str:
     """The region that boto3 itself would use. Raises `UnfitError` where there is none."""
     region = default_region()
     if not region:

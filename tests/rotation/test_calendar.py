@@ -101,7 +101,7 @@ def test_many_schedulers_at_once_start_one(due: Secret) -> None:
 
 
 @pytest.fixture
-def clock(db: None) -> Iterator[time_machine.Traveller]:
+def clock(transactional_db: None) -> Iterator[time_machine.Traveller]:
     """One clock for the process and the embedded database, which stands still until it is moved."""
     assert connection.vendor == "sqlite"
 
@@ -112,8 +112,8 @@ def clock(db: None) -> Iterator[time_machine.Traveller]:
     with time_machine.travel(datetime(2026, 1, 5, 12, tzinfo=UTC), tick=False) as traveller:
         connection.connection.create_function("STRFTIME", -1, strftime)
         yield traveller
-    # The next test has a clock that goes.
-    connection.connection.create_function("STRFTIME", -1, None)
+    # The next test gets a connection whose clock goes.
+    connection.close()
 
 
 def test_months_of_ticks_with_outages_and_clocks_put_back(

@@ -11,7 +11,7 @@ from streams.provisioning import engine
 from streams.provisioning.problems import FailedError, ProvisioningError
 from streams.provisioning.request import GatewayRequest, Request
 from streams.rotation.engine import account
-from streams.rotation.parts import default_region
+from streams.rotation.parts import own_region
 from streams.rotation.problems import UnfitError
 
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 def _request(options: dict[str, Any]) -> Request:
     return Request(
         function=options["function"],
-        region=options["region"] or default_region(),
+        region=options["region"] or own_region(),
         role_arn=options["role_arn"],
         alias=options["alias"],
         slug=options["slug"],
