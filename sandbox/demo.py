@@ -102,9 +102,7 @@ def _serve(aws: Sandbox, port: int) -> int:
     container_port = _free_port()
     addresses = _exports(aws, secret, anew=held is None) | _samples(aws, samples_secret)
     addresses["container"] = f"http://127.0.0.1:{container_port}/"
-    # At a second start the portal may have rotated it, or be about to: what it has is right.
-    addresses["orders_value"] = "" if held else "value_from_env: DEMO_ORDERS_SECRET"
-    registry = _registry(addresses)
+    registry = _registry(addresses, anew=held is None)
     environment = (
         os.environ
         | aws.environment()
@@ -222,11 +220,16 @@ def _samples(aws: Sandbox, secret: str) -> dict[str, str]:
     return addresses
 
 
-def _registry(addresses: Mapping[str, str]) -> Path:
-    """Writes the registry file with the addresses of what was deployed."""
+def _registry(addresses: Mapping[str, str], *, anew: bool) -> Path:
+    """Writes the registry file with the addresses of what was deployed.
+
+    Unless `anew`, the portal may have rotated its secret, or be about to: what it has is right.
+    """
     path = STATE / "sandbox" / "demo.yaml"
-    template = Template(REGISTRY.read_text(encoding="utf-8"))
-    path.write_text(template.substitute(addresses), encoding="utf-8")
+    text = REGISTRY.read_text(encoding="utf-8")
+    if not anew:
+        text = text.replace("    value_from_env: DEMO_ORDERS_SECRET\n", "")
+    path.write_text(Template(text).substitute(addresses), encoding="utf-8")
     return path
 
 

@@ -189,6 +189,7 @@ def test_a_file_of_another_form_is_refused(text: str, named: str) -> None:
 
 def test_the_demos_file_is_a_registry() -> None:
     text = (Path(__file__).parents[2] / "sandbox" / "demo.yaml").read_text()
+    text = re.sub(r"\$\{gateway_[a-z]+\}", "a1b2", text)
     text = re.sub(r"\$\{[a-z]+\}", "http://127.0.0.1:1/", text)
 
     assert {endpoint.slug for endpoint in parse(text).endpoints} >= {"orders", "archive"}
