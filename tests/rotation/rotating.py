@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import StrEnum
 from itertools import groupby
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cryptography.fernet import Fernet
 import sandbox
 from sandbox.client import Gateway, Sandbox
 from tests.functional.test_rotation import answer_of
+from tests.rotation.driven import started
 from tests.rotation.proxy import Call, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,18 +40,23 @@ secrets:
       - {{type: http, region: eu-west-2, api_id: "{http.api_id}", integration_id: "{http.integration_id}", stage: $default, url: "{http.url}"}}
 """  # noqa: E501
 
-# Django takes longer to start than most of what it does then.
-DRIVE = """
-import os, sys
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-import django
-django.setup()
-from django.core.management import call_command
-registry, *words = sys.argv[1:]
-if registry:
-    call_command("apply", registry)
-call_command("rotate", "orders", "--wait", *words)
-"""
+
+class Kind(StrEnum):
+    """What is rotated."""
+
+    PLAIN = "plain"
+    # Behind an alias, with gateways that take the value from variables.
+    RELEASED = "released"
+    # Two aliases of a function that accepts one value.
+    PAIRED = "paired"
+
+
+_REGISTERED = {
+    Kind.PLAIN: "",
+    Kind.RELEASED: ", alias: live",
+    Kind.PAIRED: ", accepts: one, aliases: [blue, green]",
+}
+_ALIASES = {Kind.PLAIN: [], Kind.RELEASED: ["live"], Kind.PAIRED: ["blue", "green"]}
 
 
 @contextlib.contextmanager
@@ -93,26 +101,28 @@ def _placed(folder: Path) -> dict[str, str]:
 
 
 class World:
-    """A function with two gateways, a portal that rotates it, and the proxy between them.
-
-    `released`: the function is behind an alias, and the gateways take the value from variables.
-    """
+    """A function with two gateways, a portal that rotates it, and the proxy between them."""
 
     def __init__(
-        self, aws: Sandbox, environment: dict[str, str], folder: Path, *, released: bool = False
+        self,
+        aws: Sandbox,
+        environment: dict[str, str],
+        folder: Path,
+        *,
+        kind: Kind = Kind.PLAIN,
     ) -> None:
         self.aws = aws
         self.folder = folder
-        self.released = released
+        self.kind = kind
+        self.released = kind is Kind.RELEASED
         self.old = secrets.token_urlsafe(32)
         self.name = f"orders-{secrets.token_hex(3)}"
         self.url = self._deployed_function()
         # Regions of their own: AWS takes one deployment in five seconds in each.
         self.rest = self._rest(replace(aws, region="eu-west-1"))
         self.http = self._http(replace(aws, region="eu-west-2"))
-        self.process: subprocess.Popen[str] | None = None
-        self.statuses: list[int] = []
-        self.printed = ""
+        self.process: BaseProcess | None = None
+        self.statuses: list[int | None] = []
         self.proxy = Proxy(aws.url, self.kill)
         shutil.copy(Path(environment["SPILLWAY_STATE_DIR"]) / "db.sqlite3", folder / "db.sqlite3")
         self.environment = {
@@ -123,14 +133,17 @@ class World:
     def _deployed_function(self) -> str:
         environment = {**OTHERS, "SECRET_HEADER": self.old}
         url = self.aws.deploy_function(self.name, HANDLER, "app.handler", environment)
-        if not self.released:
+        aliases = _ALIASES[self.kind]
+        if not aliases:
             return url
         functions = self.aws.client("lambda")
         functions.get_waiter("function_updated_v2").wait(FunctionName=self.name)
         version = functions.publish_version(FunctionName=self.name)["Version"]
-        functions.create_alias(FunctionName=self.name, Name="live", FunctionVersion=version)
-        self.aws.open_to_everyone(self.name, qualifier="live")
-        return self.aws.function_url(self.name, qualifier="live")
+        for alias in aliases:
+            functions.create_alias(FunctionName=self.name, Name=alias, FunctionVersion=version)
+        # Of a pair, one is called; the other one has no URL yet.
+        self.aws.open_to_everyone(self.name, qualifier=aliases[0])
+        return self.aws.function_url(self.name, qualifier=aliases[0])
 
     def _rest(self, aws: Sandbox) -> Gateway:
         made = aws.rest_api(f"rest-{self.name}", self.url, HEADER, self.old)
@@ -163,34 +176,41 @@ class World:
 
     def describe(self) -> None:
         """Writes the registry file."""
-        alias = ", alias: live" if self.released else ""
+        alias = _REGISTERED[self.kind]
         place = {"name": self.name, "region": self.aws.region, "alias": alias}
         self.registry.write_text(REGISTRY.format(rest=self.rest, http=self.http, **place))
 
-    def rotate(self, *words: str, apply: bool = False) -> int:
+    @property
+    def printed(self) -> str:
+        output = self.folder / "output"
+        return output.read_text() if output.exists() else ""
+
+    def rotate(self, *words: str, apply: bool = False) -> int | None:
         """The exit status; -9 where the proxy had it killed."""
         if apply:
             self.describe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVE, str(self.registry) if apply else "", *words],
-            cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
-        )  # fmt: skip
-        text, _ = self.process.communicate(timeout=200)
-        self.printed += text
-        self.statuses.append(self.process.returncode)
-        return self.process.returncode
+        self.process = started(
+            self.environment,
+            words,
+            registry=self.registry if apply else None,
+            output=self.folder / "output",
+        )
+        self.process.join(200)
+        self.statuses.append(self.process.exitcode)
+        return self.process.exitcode
 
     def kill(self) -> None:
         """SIGKILL; returns when it runs no more."""
         assert self.process is not None
+        assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             while "zombie" not in Path(f"/proc/{self.process.pid}/status").read_text():
                 pass
 
     def variables(self) -> dict[str, str]:
-        where = {"Qualifier": "live"} if self.released else {}
+        """As callers meet them."""
+        where = {"Qualifier": alias} if (alias := (_ALIASES[self.kind] or [""])[-1]) else {}
         functions = self.aws.client("lambda")
         answer = functions.get_function_configuration(FunctionName=self.name, **where)
         found: dict[str, str] = answer["Environment"]["Variables"]
@@ -273,7 +293,12 @@ def assert_in_order(world: World) -> None:
     """What reached AWS: the overlap first, then the senders, then the overlap's end."""
     new = world.variables()["SECRET_HEADER"]
     story = [kind for kind, _ in groupby(told(call, new) for call in world.proxy.changes())]
-    wanted = ["both", "sender", "new alone"]
-    if world.released:
-        wanted = ["both", "release", "sender", "new alone", "release"]
-    assert story == wanted
+    assert (
+        story
+        == {
+            Kind.PLAIN: ["both", "sender", "new alone"],
+            Kind.RELEASED: ["both", "release", "sender", "new alone", "release"],
+            # The alias that nobody calls has the new value alone from the first.
+            Kind.PAIRED: ["new alone", "release", "sender", "release"],
+        }[world.kind]
+    )

@@ -13,25 +13,29 @@ import pytest
 from sandbox.client import Sandbox
 from tests.functional.test_rotation import answer_of
 from tests.rotation.proxy import Fault
-from tests.rotation.rotating import World, assert_in_order, assert_whole, migrated, stand_in
+from tests.rotation.rotating import Kind, World, assert_in_order, assert_whole, migrated, stand_in
 
 # Each call that changes something: its name, the how manieth it is, and whether the function is
 # behind an alias, with gateways that take the value from stage variables.
 CALLS = [
-    ("lambda:UpdateFunctionConfiguration", 1, False),
-    ("lambda:UpdateFunctionConfiguration", 2, False),
-    ("apigateway:UpdateIntegration", 1, False),
-    ("apigateway:CreateDeployment", 1, False),
-    ("apigatewayv2:UpdateIntegration", 1, False),
-    ("apigatewayv2:CreateDeployment", 1, False),
-    ("lambda:PublishVersion", 1, True),
-    ("lambda:PublishVersion", 2, True),
-    ("lambda:UpdateAlias", 1, True),
-    ("lambda:UpdateAlias", 2, True),
-    ("apigateway:UpdateStage", 1, True),
-    ("apigatewayv2:UpdateStage", 1, True),
+    ("lambda:UpdateFunctionConfiguration", 1, Kind.PLAIN),
+    ("lambda:UpdateFunctionConfiguration", 2, Kind.PLAIN),
+    ("apigateway:UpdateIntegration", 1, Kind.PLAIN),
+    ("apigateway:CreateDeployment", 1, Kind.PLAIN),
+    ("apigatewayv2:UpdateIntegration", 1, Kind.PLAIN),
+    ("apigatewayv2:CreateDeployment", 1, Kind.PLAIN),
+    ("lambda:PublishVersion", 1, Kind.RELEASED),
+    ("lambda:PublishVersion", 2, Kind.RELEASED),
+    ("lambda:UpdateAlias", 1, Kind.RELEASED),
+    ("lambda:UpdateAlias", 2, Kind.RELEASED),
+    ("apigateway:UpdateStage", 1, Kind.RELEASED),
+    ("apigatewayv2:UpdateStage", 1, Kind.RELEASED),
+    ("lambda:CreateFunctionUrlConfig", 1, Kind.PAIRED),
+    ("lambda:AddPermission", 2, Kind.PAIRED),
+    ("apigateway:UpdateIntegration", 1, Kind.PAIRED),
+    ("lambda:UpdateAlias", 2, Kind.PAIRED),
 ]
-Case = tuple[str, int, bool, Fault]
+Case = tuple[str, int, Kind, Fault]
 KILLS = {Fault.KILLED_BEFORE, Fault.KILLED_AFTER}
 
 
@@ -97,10 +101,10 @@ class Worlds:
         self.aws, self.environment, self.folder = aws, environment, folder
         self.made: list[World] = []
 
-    def make(self, *, released: bool = False) -> World:
+    def make(self, kind: Kind = Kind.PLAIN) -> World:
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()
-        world = World(self.aws, self.environment, folder, released=released)
+        world = World(self.aws, self.environment, folder, kind=kind)
         self.made.append(world)
         return world
 
@@ -116,16 +120,17 @@ class Worlds:
         if problems:
             raise ExceptionGroup("Some did not end well", problems)
 
-    def _go_wrong(self, name: str, nth: int, released: bool, fault: Fault) -> None:
-        disturbed(self.make(released=released), name, nth, fault)
+    def _go_wrong(self, name: str, nth: int, kind: Kind, fault: Fault) -> None:
+        disturbed(self.make(kind), name, nth, fault)
 
     def close(self) -> None:
         for world in self.made:
             world.proxy.close()
 
 
-def test_a_rotation_that_nothing_disturbs(worlds: Worlds) -> None:
-    world = worlds.make(released=True)
+@pytest.mark.parametrize("kind", [Kind.RELEASED, Kind.PAIRED])
+def test_a_rotation_that_nothing_disturbs(worlds: Worlds, kind: Kind) -> None:
+    world = worlds.make(kind)
 
     assert world.rotate(apply=True) == 0, world.printed
 
@@ -137,11 +142,11 @@ def test_a_rotation_that_nothing_disturbs(worlds: Worlds) -> None:
 def test_some_calls_that_go_wrong(worlds: Worlds) -> None:
     worlds.go_wrong(
         [
-            ("lambda:UpdateFunctionConfiguration", 1, False, Fault.REPLY_LOST),
-            ("apigateway:CreateDeployment", 1, False, Fault.DENIED),
-            ("apigatewayv2:CreateDeployment", 1, False, Fault.KILLED_BEFORE),
-            ("lambda:UpdateAlias", 2, True, Fault.KILLED_AFTER),
-            ("apigateway:UpdateStage", 1, True, Fault.PRECONDITION),
+            ("lambda:UpdateFunctionConfiguration", 1, Kind.PLAIN, Fault.REPLY_LOST),
+            ("apigateway:CreateDeployment", 1, Kind.PLAIN, Fault.DENIED),
+            ("apigatewayv2:CreateDeployment", 1, Kind.PLAIN, Fault.KILLED_BEFORE),
+            ("lambda:UpdateAlias", 2, Kind.RELEASED, Fault.KILLED_AFTER),
+            ("apigateway:UpdateStage", 1, Kind.RELEASED, Fault.PRECONDITION),
         ]
     )
 
