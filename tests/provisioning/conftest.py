@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 import sandbox
 from sandbox.client import ROLE, Sandbox, zipped
 from streams.rotation import engine
-from tests.provisioning.proxy import Proxy
+from tests.provisioning.proxy import CountingProxy
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLER = ROOT / "functions" / "python"
@@ -34,8 +34,8 @@ def aws() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def proxy(aws: Sandbox) -> Iterator[Proxy]:
-    made = Proxy(aws.url)
+def proxy(aws: Sandbox) -> Iterator[CountingProxy]:
+    made = CountingProxy(aws.url)
     yield made
     made.close()
 
@@ -45,7 +45,7 @@ class Site:
     """One function, and the ways to look at it. Everything provisioned goes through `proxy`."""
 
     aws: Sandbox
-    proxy: Proxy
+    proxy: CountingProxy
     name: str
     told: str = field(default="", repr=False)
 
@@ -142,7 +142,7 @@ def _http(aws: Sandbox, api_id: str) -> Any:
 @pytest.fixture
 def site(
     aws: Sandbox,
-    proxy: Proxy,
+    proxy: CountingProxy,
     transactional_db: None,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,8 +12,9 @@ from django.core.management import CommandError
 
 from sandbox.client import Sandbox
 from tests.provisioning.conftest import ROOT, Site
-from tests.provisioning.proxy import Fault, Proxy
+from tests.provisioning.proxy import CountingProxy
 from tests.provisioning.test_provision import rows, status
+from tests.rotation.proxy import Fault
 
 # The environment, the URL, two statements, two resources, a method, an integration, a deployment.
 REST = range(9)
@@ -29,7 +30,7 @@ def denied(site: Site, api_id: str, words: list[str], number: int) -> None:
     with pytest.raises(CommandError, match="AWS does not allow it") as raised:
         site.provision(*words)
 
-    assert len(site.proxy.changes) > number
+    assert len(site.proxy.changing) > number
     assert "Not done" not in str(raised.value)
     assert site.snapshot(api_id) == before
     assert rows() == stored
@@ -96,7 +97,7 @@ def test_what_cannot_be_taken_back_is_named_and_the_secret_is_kept(site: Site) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [Fault.LOST, Fault.THROTTLED])
+@pytest.mark.parametrize("fault", [Fault.REPLY_LOST, Fault.THROTTLED])
 @pytest.mark.parametrize("number", REST)
 def test_a_lost_answer_and_a_throttled_call_are_survived(
     site: Site, number: int, fault: Fault
@@ -117,7 +118,7 @@ def test_nothing_is_made_twice_in_an_http_api_when_an_answer_is_lost(
 ) -> None:
     site.deploy()
     api_id = site.http_api(auto_deploy=False)
-    site.proxy.faults = {number: Fault.LOST}
+    site.proxy.faults = {number: Fault.REPLY_LOST}
 
     told = site.provision(*site.http_words(api_id))
 
@@ -145,7 +146,7 @@ class Processes:
         status, printed = self.run("migrate")
         assert status == 0, printed
 
-    def run(self, *words: str, proxy: Proxy | None = None) -> tuple[int, str]:
+    def run(self, *words: str, proxy: CountingProxy | None = None) -> tuple[int, str]:
         """Exit status and all that was printed."""
         through = {} if proxy is None else {"AWS_ENDPOINT_URL": proxy.url}
         process = subprocess.Popen(
@@ -157,7 +158,7 @@ class Processes:
             text=True,
         )
         if proxy is not None:
-            proxy.kill = process.kill
+            proxy.on_kill = process.kill
         printed, _ = process.communicate(timeout=200)
         return process.returncode, printed
 
@@ -188,4 +189,4 @@ def test_killed_anywhere_and_run_again_it_is_right(
     assert status(words[-1]) == 206
     site.proxy.restart()
     assert processes.run(*words, proxy=site.proxy)[0] == 0
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []

@@ -72,7 +72,7 @@ def test_a_bare_function_becomes_a_protected_endpoint_and_stays_one(site: Site) 
     made = rows()
     site.proxy.restart()
     assert site.provision(*words)["changes"] == []
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
     assert rows() == made
 
 
@@ -88,7 +88,7 @@ def test_a_dry_run_tells_every_step_and_changes_nothing(site: Site) -> None:
         "secret", "environment", "url", "permissions", "gateway", "registry",
     ]  # fmt: skip
     assert "must refuse" in site.told
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
     assert (site.snapshot(api_id), rows()) == (before, stored)
 
 
@@ -99,7 +99,7 @@ def test_a_function_that_does_not_check_is_never_public(site: Site) -> None:
     with pytest.raises(CommandError, match=r"without the header was let in\. Wrap its handler"):
         site.provision()
 
-    assert not any("/policy" in change or "/url" in change for change in site.proxy.changes)
+    assert not any("/policy" in change or "/url" in change for change in site.proxy.changing)
     assert (site.snapshot(), rows()) == (before, stored)
 
 
@@ -114,7 +114,7 @@ def test_an_http_api_that_is_deployed_by_hand_gets_a_route_beside_the_others(sit
     assert any("This also publishes: every other change" in one for one in told["changes"])
     site.proxy.restart()
     assert site.provision(*words)["changes"] == []
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_an_alias_gets_a_version_and_a_url_of_its_own(site: Site) -> None:
     assert status(told["url"]) == 403
     site.proxy.restart()
     assert site.provision("--alias", "live")["changes"] == []
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
 
 
 def test_the_value_that_callers_send_already_is_taken_over(site: Site) -> None:
@@ -289,6 +289,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_changed(
     with pytest.raises(CommandError, match=problem):
         site.provision(*words)
 
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
     assert rows() == stored
     assert not re.search(f"{OWN}|{'r' * 32}", site.told)
