@@ -52,6 +52,7 @@ def assert_passing_and_soon(account: Account, role_arn: str = "") -> None:
     assert time.monotonic() - began < LEASE / 4
 
 
+@pytest.mark.slow
 def test_a_role_that_sts_does_not_answer_for_is_tried_again_within_the_lease(
     silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ class Portal:
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        self.world.printed += done.stdout + done.stderr
+        self.world.also_printed(done.stdout + done.stderr)
         return time.monotonic() - began
 
     def work(self, *, scheduler: bool = True) -> subprocess.Popen[bytes]:
@@ -99,7 +99,7 @@ class Portal:
         """The rotation is over, and everything is as it should be."""
         over = until(lambda: self.step()[1] == "completed", 90)
         assert over, (self.step(), self.log.read_text()[-6000:])
-        self.world.printed += self.log.read_text()
+        self.world.also_printed(self.log.read_text())
         assert_whole(self.world)
         assert_in_order(self.world)
 
@@ -141,6 +141,7 @@ def wipe(portal: Portal) -> None:
             path.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_a_wiped_broker_and_killed_workers_lose_nothing(start: Start) -> None:
     portal = start()
     portal.work()
@@ -268,13 +269,11 @@ def test_a_worker_waits_for_its_broker(start: Start, running: Broker) -> None:
     portal.completes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:{}/0", "amqp://127.0.0.1:{}//"], ids=["redis", "rabbitmq"]
 )
-@pytest.mark.parametrize(
-    "silent",
-    [pytest.param(False, id="refuses", marks=pytest.mark.slow), pytest.param(True, id="is silent")],
-)
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "is silent"])
 def test_a_rotation_is_stored_although_no_broker_can_be_reached(
     start: Start, url: str, silent: bool
 ) -> None:

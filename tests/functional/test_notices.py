@@ -99,6 +99,7 @@ def crew(tmp_path: Path, receiver: Receiver) -> Iterator[Crew]:
     made.kill()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_sends_is_followed_by_one_that_sends_the_same(
     crew: Crew, receiver: Receiver
 ) -> None:

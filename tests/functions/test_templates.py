@@ -223,6 +223,7 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_cfn_lint_would_find_a_mistake(tmp_path: Path) -> None:
     mistakes = [
         # What stands there, what is put in its place, and what is said of it.

@@ -185,6 +185,11 @@ class World:
         output = self.folder / "output"
         return output.read_text() if output.exists() else ""
 
+    def also_printed(self, text: str) -> None:
+        """What other processes of this portal have printed."""
+        with (self.folder / "output").open("a") as output:
+            output.write(text)
+
     def rotate(self, *words: str, apply: bool = False) -> int | None:
         """The exit status; -9 where the proxy had it killed."""
         if apply:

@@ -68,6 +68,7 @@ def test_the_model_sees_a_label_that_never_moves(name: str) -> None:
         rotating.to_the_end()
 
 
+@pytest.mark.slow
 @names
 @pytest.mark.parametrize("mode", [Mode.HOLD, Mode.GAP, Mode.EMERGENCY])
 def test_where_values_do_not_overlap_the_label_ends_on_the_new_one_all_the_same(

@@ -128,6 +128,7 @@ class Worlds:
             world.proxy.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.RELEASED, Kind.PAIRED])
 def test_a_rotation_that_nothing_disturbs(worlds: Worlds, kind: Kind) -> None:
     world = worlds.make(kind)

@@ -27,7 +27,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 # What any two faults are tried on: the others are made of the same parts.
 TWO_FAULTS = ["one gateway", "an alias", "a gateway that does not tell", "Secrets Manager"]
-shapes = pytest.mark.parametrize("shape", SHAPES)
+# What is tried with every change; the others are made of the same parts, and tried besides.
+QUICK = {"two gateways", "an alias", "two aliases", "Secrets Manager"}
+shapes = pytest.mark.parametrize(
+    "shape",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SHAPES],
+)
 
 
 def undisturbed(shape: str) -> World:

@@ -12,7 +12,7 @@ from streams.rotation.plan import found
 from streams.rotation.run import Forgotten, Run
 from tests.rotation import world as model
 from tests.rotation.lagging import Lagging
-from tests.rotation.test_model import SHAPES, assert_sent
+from tests.rotation.test_model import SHAPES, assert_sent, shapes
 from tests.rotation.world import Fault, Rotating, World
 
 
@@ -73,7 +73,6 @@ DRIFTS: list[Callable[[World], None]] = [
     function, gateways, both, left_over, not_deployed, label,
 ]  # fmt: skip
 drifts = pytest.mark.parametrize("drift", DRIFTS)
-shapes = pytest.mark.parametrize("shape", SHAPES)
 
 
 def drifted(shape: str, drift: Callable[[World], None], **options: Any) -> World:

@@ -145,6 +145,7 @@ def told() -> list[str]:
     return list(Notice.objects.order_by("created_at").values_list("event", flat=True))
 
 
+@pytest.mark.slow
 def test_one_that_is_rolled_back_half_way_is_told_once(deployed: Deployed) -> None:
     Channel.objects.create(name="ops", kind="mail", address="ops@example.com")
     rotation = starting.start(deployed.secret, by="ada")
@@ -268,6 +269,7 @@ def asked_on_and_on(url: str, over: threading.Event) -> list[tuple[float, int]]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_gap_is_told_beforehand_accepted_by_name_and_measured(deployed: Deployed) -> None:
     gateway = deployed.rest("gapped")
     takes_one(deployed.secret)
@@ -294,6 +296,7 @@ def test_a_gap_is_told_beforehand_accepted_by_name_and_measured(deployed: Deploy
     assert int(told[1]) <= refused[-1] - refused[0] + 2
 
 
+@pytest.mark.slow
 def test_stage_variables_are_rotated_with_no_deployment(deployed: Deployed) -> None:
     gateways = [deployed.rest("variable"), deployed.http("variable", auto_deploy=False)]
     variable_of_rest(deployed, gateways[0])
@@ -342,6 +345,7 @@ def deployment_of(aws: Sandbox, gateway: Gateway) -> str:
     return str(answer["DeploymentId"])
 
 
+@pytest.mark.slow
 def test_an_emergency_waits_for_nothing(deployed: Deployed, settings: Settings) -> None:
     settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 600
     gateway = deployed.rest("emergency")
@@ -353,6 +357,7 @@ def test_an_emergency_waits_for_nothing(deployed: Deployed, settings: Settings) 
     assert deployed.through(gateway) == Verdict.ACCEPTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["admit", "drain"])
 def test_a_command_takes_a_rotation_back_midway(deployed: Deployed, step: str) -> None:
     gateway = deployed.rest(f"back-{step}")
@@ -368,6 +373,7 @@ def test_a_command_takes_a_rotation_back_midway(deployed: Deployed, step: str) -
     assert deployed.verdict(str(rotation.new and rotation.new.value)) == Verdict.REFUSED
 
 
+@pytest.mark.slow
 def test_a_mapping_that_somebody_changes_midway_is_named_and_left_alone(deployed: Deployed) -> None:
     gateway = deployed.http("drifts", auto_deploy=False)
     integration = {"ApiId": gateway.api_id, "IntegrationId": gateway.integration_id}
@@ -393,6 +399,7 @@ def test_a_mapping_that_somebody_changes_midway_is_named_and_left_alone(deployed
     assert deployed.through(gateway) == Verdict.ACCEPTED
 
 
+@pytest.mark.slow
 def test_a_variable_that_somebody_changes_midway_is_named_and_left_alone(
     deployed: Deployed,
 ) -> None:
@@ -424,6 +431,7 @@ def test_a_canary_is_refused_and_nothing_is_changed(deployed: Deployed) -> None:
     assert deployed.variables() == {**OTHERS, "SECRET_HEADER": deployed.old}
 
 
+@pytest.mark.slow
 def test_each_connection_has_its_region_and_its_role(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

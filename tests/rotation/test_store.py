@@ -175,6 +175,7 @@ def told(rotation: Rotation) -> str:
     return "\n".join([*events, rotation.problem, rotation.waiting, str(rotation.notes)])
 
 
+@pytest.mark.slow
 def test_a_consumer_with_a_cache_is_refused_nothing(
     deployed: Deployed, caplog: pytest.LogCaptureFixture
 ) -> None:
