@@ -27,6 +27,8 @@ class Configuration:
     arn: str = ""
     # Inside a VPC a function URL does not stream.
     in_vpc: bool = False
+    # Seconds that one invocation may take; 0 where AWS does not tell.
+    timeout: int = 0
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,12 @@ class Function:
 
         AWS keeps a policy for the function and for each alias.
         """
-        held = self._statements(qualifier)
+        held = self.statements(qualifier)
         return [statement for statement in PUBLIC if not statement.is_in(held)]
 
     def public_statements(self, qualifier: str = "") -> dict[str, Statement]:
         """`GetPolicy`: those of `PUBLIC` that it has, by the ids that they have there."""
-        held = self._statements(qualifier)
+        held = self.statements(qualifier)
         return {
             str(one.get("Sid", "")): statement
             for statement in PUBLIC
@@ -193,7 +195,8 @@ class Function:
             if statement.is_in([one])
         }
 
-    def _statements(self, qualifier: str) -> list[dict[str, Any]]:
+    def statements(self, qualifier: str = "") -> list[dict[str, Any]]:
+        """`GetPolicy`: all that it has, as AWS words it; none where there is no policy."""
         try:
             answer = self._call("GetPolicy", **_qualified(qualifier))
         except MissingError:
@@ -251,4 +254,5 @@ def _configuration(answer: dict[str, Any]) -> Configuration:
         version=answer.get("Version", ""),
         arn=answer.get("FunctionArn", ""),
         in_vpc=bool((answer.get("VpcConfig") or {}).get("VpcId")),
+        timeout=int(answer.get("Timeout") or 0),
     )

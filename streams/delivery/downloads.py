@@ -84,7 +84,7 @@ def permit(identity: Identity, slug: str, asked: Asked) -> Permitted:
         asked = replace(asked, range=None, if_range=None)
     if not asked.head_only:
         limits.store(record, endpoint, identity.user)
-    return Permitted(asked, endpoint, _credentials(endpoint), record)
+    return Permitted(asked, endpoint, credentials_of(endpoint), record)
 
 
 def _last_was_corrupt(record: Download) -> bool:
@@ -94,7 +94,7 @@ def _last_was_corrupt(record: Download) -> bool:
     return ended.order_by("-started_at").values_list("state", flat=True).first() == State.CORRUPT
 
 
-def _credentials(endpoint: Endpoint) -> Sequence[Credential]:
+def credentials_of(endpoint: Endpoint) -> Sequence[Credential]:
     """What the function may accept now, the current value first."""
     secret = endpoint.secret
     if secret is None:
@@ -203,7 +203,7 @@ def target_of(endpoint: Endpoint) -> Target:
 
 def _rereading(endpoint: Endpoint) -> Reread:
     async def reread() -> Sequence[Credential]:
-        return await in_database_thread(_credentials)(endpoint)
+        return await in_database_thread(credentials_of)(endpoint)
 
     return reread
 

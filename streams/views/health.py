@@ -1,14 +1,12 @@
 """For load balancers: is this process alive, and can it serve?"""
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
-from kombu import Connection as BrokerConnection
-from kombu.exceptions import OperationalError
 
 from streams.delivery import engine
+from streams.doctor.broker import broker_answers
 
 
 async def healthz(request: HttpRequest) -> JsonResponse:
@@ -36,20 +34,5 @@ def _database_answers() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM streams_endpoint LIMIT 1")
     except DatabaseError:
-        return False
-    return True
-
-
-def broker_answers() -> bool:
-    """Whether it does, within seconds."""
-    url = settings.CELERY_BROKER_URL
-    if url.startswith("filesystem:"):
-        return True
-    # Redis takes its time-outs here, and without them waits for ever.
-    options = {"socket_connect_timeout": 2, "socket_timeout": 2} if url.startswith("redis") else {}
-    try:
-        with BrokerConnection(url, connect_timeout=2, transport_options=options) as broker:
-            broker.ensure_connection(max_retries=1, timeout=2)
-    except (OperationalError, OSError):
         return False
     return True

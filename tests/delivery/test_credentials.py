@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from streams.delivery.downloads import _credentials
+from streams.delivery.downloads import credentials_of
 from streams.models import Endpoint, Secret, SecretFunction, SecretVersion
 
 URLS = {"blue": "https://b.example.com/", "green": "https://g.example.com/"}
@@ -22,7 +22,7 @@ def endpoint(db: None) -> Endpoint:
 
 
 def places(endpoint: Endpoint) -> list[tuple[str, str]]:
-    return [(credential.value[0], credential.place) for credential in _credentials(endpoint)]
+    return [(credential.value[0], credential.place) for credential in credentials_of(endpoint)]
 
 
 def test_the_current_value_comes_first(endpoint: Endpoint) -> None:

@@ -1,0 +1,96 @@
+"""What a check is, and what it finds."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from streams.doctor.facts import Subject, Unread
+
+T = TypeVar("T")
+
+
+class Severity(StrEnum):
+    """An error refuses or endangers downloads, a warning will or may, an info is worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class SkippedError(Exception):
+    """The check cannot tell, or does not apply here: says why in a sentence."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """`evidence` has fingerprints in place of values; `cli` are commands to mend it."""
+
+    sentence: str
+    fix: str
+    evidence: tuple[str, ...] = ()
+    cli: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """`id` is stable, and a heading of docs/doctor.md.
+
+    Where one of `follows_from` is found too, this is its consequence and is not told beside it.
+    """
+
+    id: str
+    severity: Severity
+    title: str
+    consequence: str
+    of: type[Subject]
+    look: Callable[[Any], Iterator[Found]]
+    follows_from: frozenset[str]
+
+    def found(self, facts: Subject) -> list[Found]:
+        """Raises `SkippedError`."""
+        return list(self.look(facts))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of one subject."""
+
+    check: Check
+    subject: Subject
+    found: Found = field(repr=False)
+
+
+Look = TypeVar("Look", bound=Callable[[Any], Iterator[Found]])
+ALL: list[Check] = []
+
+
+def check(
+    id: str,  # noqa: A002 - what it is
+    severity: Severity,
+    title: str,
+    *,
+    consequence: str,
+    follows_from: tuple[str, ...] = (),
+) -> Callable[[Look], Look]:
+    """Registers a function of facts, whose annotation says what they are facts of."""
+
+    def register(look: Look) -> Look:
+        (parameter,) = inspect.signature(look).parameters.values()
+        ALL.append(
+            Check(
+                id, severity, title, consequence, parameter.annotation, look,
+                frozenset(follows_from),
+            )
+        )  # fmt: skip
+        return look
+
+    return register
+
+
+def known(fact: T | Unread) -> T:
+    """The fact, where it could be read. Raises `SkippedError`."""
+    if isinstance(fact, Unread):
+        raise SkippedError(fact.reason)
+    return fact

@@ -1,0 +1,212 @@
+"""Endpoints: what a download meets, and who else would get one."""
+
+from collections.abc import Iterator
+
+from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
+from streams.doctor.checks.functions import GONE
+from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts
+from streams.models import Kind
+from streams.models.secrets import fingerprint
+from streams.net.errors import BusyError
+from streams.rotation.probing import Verdict
+from streams.wire.validators import is_strong
+
+# Lambda and API Gateway let this much through at once, and then so many bytes a second.
+BURST = 6 << 20
+RATE = 2 << 20
+WITHOUT = "without the header"
+EMPTY = "with an empty header"
+WRONG = "with a wrong value"
+
+_CAUSES = (
+    *GONE, "function-not-active", "function-in-vpc", "url-missing", "url-auth", "url-buffered",
+    "permission-url", "permission-invoke", "environment-unset", "environment-differs",
+    "alias-weighted", "url-differs", "gateway-missing", "mapping-absent", "mapping-unquoted",
+    "mapping-quoted", "mapping-append", "mapping-dynamic", "mapping-differs", "mapping-undeployed",
+    "gateway-canary", "integration-elsewhere",
+)  # fmt: skip
+
+
+@check(
+    "url-differs",
+    Severity.ERROR,
+    "The endpoint's URL is that of its secret's function",
+    consequence="Another function than the one whose value is rotated answers, or none: after the "
+    "next rotation it refuses at the latest.",
+    follows_from=(*GONE, "url-missing"),
+)
+def url_differs(endpoint: EndpointFacts) -> Iterator[Found]:
+    if endpoint.kind != Kind.FUNCTION_URL or not endpoint.functions:
+        raise SkippedError("It calls no function URL of a function that is registered.")
+    found = [known(function.url) for function in endpoint.functions]
+    urls = [url.url for url in found if url]
+    if not urls:
+        raise SkippedError("The function has no URL.")
+    if not any(f"{endpoint.url}/".startswith(url) for url in urls):
+        yield Found(
+            f"The endpoint {endpoint.endpoint} has another URL than the function "
+            f"{endpoint.functions[0].function}.",
+            "Copy the function's URL into the registry, or register the function that the URL "
+            "belongs to.",
+            evidence=(f"registered: {endpoint.url}", f"the function's: {', '.join(urls)}"),
+        )
+
+
+@check(
+    "secret-refused",
+    Severity.ERROR,
+    "The current value is accepted",
+    consequence="Every download fails.",
+    follows_from=_CAUSES,
+)
+def secret_refused(endpoint: EndpointFacts) -> Iterator[Found]:
+    answer = _answer(endpoint)
+    if endpoint.secret is None:
+        raise SkippedError("No secret is sent to it.")
+    if answer.code == "origin_forbidden":
+        ours = known(endpoint.secret.value)
+        yield Found(
+            f"The origin of {endpoint.endpoint} refuses the current value of "
+            f"{endpoint.secret.name}.",
+            "See which value its check compares with, from which variable, and what the header is "
+            "called there.",
+            evidence=(
+                f"header: {endpoint.secret.header}",
+                f"sent: fingerprint {fingerprint(ours)}",
+            ),
+        )
+
+
+@check(
+    "does-not-open",
+    Severity.ERROR,
+    "A download begins",
+    consequence="Every download fails before its first byte.",
+    follows_from=_CAUSES,
+)
+def does_not_open(endpoint: EndpointFacts) -> Iterator[Found]:
+    answer = _answer(endpoint)
+    if answer.code and not (answer.code == "origin_forbidden" and endpoint.secret):
+        yield Found(
+            f"The origin of {endpoint.endpoint} does not open: {answer.sentence}",
+            answer.hint.removeprefix("Operators: ").capitalize(),
+            evidence=(f"code: {answer.code}",),
+        )
+
+
+def _open(endpoint: EndpointFacts, how: str, fix: str) -> Iterator[Found]:
+    wrong = known(endpoint.wrong)
+    if wrong is None:
+        raise SkippedError("It checks no secret.")
+    verdict = wrong[how]
+    if verdict == Verdict.UNSURE:
+        raise SkippedError("No answer came that would tell.")
+    if verdict == Verdict.ACCEPTED:
+        yield Found(
+            f"The origin of {endpoint.endpoint} lets a request in {how}.",
+            fix,
+            evidence=(f"asked {how}: not refused",),
+        )
+
+
+_PUBLIC = "Everybody who knows the address downloads the export, without this portal."
+
+
+@check(
+    "open-without-header", Severity.ERROR, "A request without the header is refused",
+    consequence=_PUBLIC,
+)  # fmt: skip
+def open_without_header(endpoint: EndpointFacts) -> Iterator[Found]:
+    yield from _open(endpoint, WITHOUT, "Wrap its handler in a check of the header.")
+
+
+@check(
+    "open-with-empty-header", Severity.ERROR, "A request with an empty header is refused",
+    consequence=_PUBLIC, follows_from=("open-without-header",),
+)  # fmt: skip
+def open_with_empty_header(endpoint: EndpointFacts) -> Iterator[Found]:
+    yield from _open(
+        endpoint,
+        EMPTY,
+        "Have its handler refuse whenever its own variable or the header is empty, before it "
+        "compares them.",
+    )
+
+
+@check(
+    "open-with-wrong-header", Severity.ERROR, "A request with a wrong value is refused",
+    consequence=_PUBLIC, follows_from=("open-without-header",),
+)  # fmt: skip
+def open_with_wrong_header(endpoint: EndpointFacts) -> Iterator[Found]:
+    yield from _open(
+        endpoint, WRONG, "Have its handler compare the header with the value, and not look only "
+        "whether there is one.",
+    )  # fmt: skip
+
+
+@check(
+    "not-resumable",
+    Severity.INFO,
+    "Downloads can be resumed",
+    consequence="A download that breaks off starts again from its first byte.",
+)
+def not_resumable(endpoint: EndpointFacts) -> Iterator[Found]:
+    answer = _opened(endpoint)
+    if endpoint.kind == Kind.PAGES:
+        raise SkippedError("A file that is stitched from pages has no byte ranges.")
+    if endpoint.compressed:
+        raise SkippedError("A file that is compressed on its way has no byte ranges.")
+    missing = []
+    if not answer.part:
+        missing.append("it does not honour byte ranges")
+    if not is_strong(answer.etag):
+        missing.append("it gives no strong ETag")
+    if missing:
+        yield Found(
+            f"Downloads of {endpoint.endpoint} cannot be resumed: {' and '.join(missing)}.",
+            "Have the origin answer Range with 206 and give a strong ETag that changes with the "
+            "file. The handlers of functions/ do both.",
+            evidence=(f"ETag: {answer.etag or 'none'}",),
+        )
+
+
+@check(
+    "function-timeout",
+    Severity.WARNING,
+    "The function may run long enough for the file",
+    consequence="Downloads are cut when the function's time is up.",
+    follows_from=GONE,
+)
+def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
+    function, answer = _own_function(endpoint), _opened(endpoint)
+    if answer.size is None:
+        raise SkippedError("The origin does not tell the size.")
+    size = min(answer.size, endpoint.segment or answer.size)
+    seconds, most = max(0, size - BURST) // RATE, known(function.served).timeout
+    if most and seconds > most:
+        yield Found(
+            f"{answer.size} bytes take {seconds} s at Lambda's 2 MiB/s, and the function "
+            f"{function.function} is ended after {most} s.",
+            "Raise its time-out (900 s at most), or fetch the export in segments.",
+            evidence=(f"Timeout: {most} s", f"size: {answer.size} bytes"),
+        )
+
+
+def _answer(endpoint: EndpointFacts) -> Answer:
+    answer = known(endpoint.right)
+    if answer.code == BusyError.code:
+        raise SkippedError(answer.sentence)
+    return answer
+
+
+def _opened(endpoint: EndpointFacts) -> Answer:
+    answer = _answer(endpoint)
+    if answer.code:
+        raise SkippedError("It does not open.")
+    return answer
+
+
+def _own_function(endpoint: EndpointFacts) -> FunctionFacts:
+    if endpoint.kind not in {Kind.FUNCTION_URL, Kind.LAMBDA} or not endpoint.functions:
+        raise SkippedError("It calls no function that is registered.")
+    return endpoint.functions[0]

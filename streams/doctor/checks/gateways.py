@@ -1,0 +1,266 @@
+"""Gateways: what they send as the header, where to, and whether the stage has it."""
+
+import shlex
+from collections.abc import Iterator
+
+from django.utils.crypto import constant_time_compare
+
+from streams.aws.gateways import Mapped
+from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
+from streams.doctor.checks.functions import GONE
+from streams.doctor.facts import GatewayFacts, Unread
+from streams.models.secrets import fingerprint
+from streams.rotation.probing import Verdict
+
+_REFUSED = "The function refuses what comes through this gateway."
+
+
+@check(
+    "gateway-missing",
+    Severity.ERROR,
+    "The integration exists",
+    consequence="Nothing comes through this gateway, and the secret cannot rotate.",
+)
+def missing(gateway: GatewayFacts) -> Iterator[Found]:
+    if isinstance(gateway.saved, Unread) and gateway.saved.missing:
+        yield Found(
+            f"AWS does not have the integration of {gateway.name}.",
+            "Correct its ids, stage, region or role in the registry, or remove it from there.",
+            evidence=tuple(f"{name}: {held}" for name, held in gateway.where.items()),
+        )
+        return
+    known(gateway.saved)
+
+
+@check("mapping-absent", Severity.ERROR, "The header is mapped", consequence=_REFUSED)
+def mapping_absent(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from _mapping(gateway, "absent", "does not send {header}", "Map the header to the value.")
+
+
+@check(
+    "mapping-unquoted",
+    Severity.ERROR,
+    "A REST API's mapping is within single quotes",
+    consequence="The gateway sends no such header, and the function refuses.",
+)
+def mapping_unquoted(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from _mapping(
+        gateway,
+        "unquoted",
+        "maps {header} to a text without single quotes",
+        "Put the value within single quotes and deploy the stage again.",
+    )
+
+
+@check(
+    "mapping-quoted",
+    Severity.ERROR,
+    "An HTTP API's mapping is without quotes",
+    consequence="The quotes are sent as part of the value, and the function refuses.",
+)
+def mapping_quoted(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from _mapping(
+        gateway,
+        "quoted",
+        "sends {header} with its quotes",
+        "Take the quotes away: an HTTP API sends the value as it stands.",
+    )
+
+
+@check(
+    "mapping-append",
+    Severity.ERROR,
+    "An HTTP API overwrites the header",
+    consequence="What a caller sends stays in front of the value, so that the function refuses.",
+)
+def mapping_append(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from _mapping(
+        gateway,
+        "append",
+        "appends to {header} and keeps what the caller sends",
+        "Map overwrite: instead of append:.",
+    )
+
+
+@check(
+    "mapping-dynamic",
+    Severity.ERROR,
+    "The header is mapped to a value",
+    consequence="What is sent depends on the request, and may be chosen by the caller.",
+)
+def mapping_dynamic(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from _mapping(
+        gateway,
+        "dynamic",
+        "takes {header} from a variable of the request",
+        "Map the header to the value itself.",
+    )
+
+
+@check(
+    "mapping-differs", Severity.ERROR, "The gateway sends the current value", consequence=_REFUSED
+)
+def mapping_differs(gateway: GatewayFacts) -> Iterator[Found]:
+    ours, saved = _value(gateway), _mapped(gateway)
+    if saved.value is None or not constant_time_compare(saved.value, ours):
+        there = fingerprint(saved.value) if saved.value else "none"
+        yield Found(
+            f"{gateway.name} sends another value than this portal.",
+            "Put the current value back.",
+            evidence=(f"there: fingerprint {there}", f"here: fingerprint {fingerprint(ours)}"),
+            cli=_repair(gateway),
+        )
+
+
+@check(
+    "mapping-undeployed",
+    Severity.ERROR,
+    "The stage has what is saved",
+    consequence="The stage goes on with what it had when it was deployed, and the function "
+    "refuses that.",
+    follows_from=("mapping-differs",),
+)
+def mapping_undeployed(gateway: GatewayFacts) -> Iterator[Found]:
+    ours, saved = _value(gateway), _mapped(gateway)
+    if saved.variable:
+        raise SkippedError("A stage variable holds the value, which needs no deployment.")
+    deployed = known(gateway.deployed)
+    if deployed is None:
+        raise SkippedError("AWS does not tell what the stage has.")
+    if deployed.value is None or not constant_time_compare(deployed.value, ours):
+        stage = gateway.where.get("stage", "")
+        yield Found(
+            f"{gateway.name} is saved with the current value, and the stage {stage} is not "
+            "deployed with it.",
+            "Deploy the stage. That also publishes every other change of this API that waits for "
+            "a deployment.",
+            evidence=(
+                f"deployed: {_told(deployed)}",
+                f"here: fingerprint {fingerprint(ours)}",
+            ),
+            cli=(_deployment(gateway), *_repair(gateway)),
+        )
+
+
+@check(
+    "gateway-canary",
+    Severity.WARNING,
+    "The stage has no canary",
+    consequence="A share of the requests goes to another deployment, which keeps its value; a "
+    "rotation does not begin.",
+    follows_from=("gateway-missing",),
+)
+def canary(gateway: GatewayFacts) -> Iterator[Found]:
+    if known(gateway.canary):
+        yield Found(
+            f"The stage of {gateway.name} has a canary.",
+            "Promote or remove the canary.",
+        )
+
+
+@check(
+    "stage-variable",
+    Severity.WARNING,
+    "The value is in no stage variable",
+    consequence="Everybody who may read the stage reads the value. AWS advises against credentials "
+    "there.",
+    follows_from=("gateway-missing",),
+)
+def stage_variable(gateway: GatewayFacts) -> Iterator[Found]:
+    variable = known(gateway.saved).variable
+    if variable:
+        yield Found(
+            f"{gateway.name} takes the value from the stage variable {variable}.",
+            "Map the header to the value itself, deploy, and remove the variable.",
+            evidence=(f"stage variable: {variable}",),
+        )
+
+
+@check(
+    "integration-elsewhere",
+    Severity.WARNING,
+    "The gateway leads to the function",
+    consequence="Somebody else than the function receives the secret with each request.",
+    follows_from=(*GONE, "gateway-missing", "url-missing"),
+)
+def integration_elsewhere(gateway: GatewayFacts) -> Iterator[Found]:
+    saved, urls = known(gateway.saved), known(gateway.function_urls)
+    if not urls:
+        raise SkippedError("The secret names no function with a URL.")
+    if "${" in saved.uri or not saved.uri.startswith(("http://", "https://")):
+        raise SkippedError("Its address is not that of a server.")
+    if not any(f"{saved.uri}/".startswith(url) for url in urls):
+        yield Found(
+            f"{gateway.name} leads to another address than the function's URL.",
+            "Set the integration's address to the function's URL and deploy the stage, or register "
+            "the function that it leads to.",
+            evidence=(f"the function's URL: {', '.join(urls)}",),
+        )
+
+
+@check(
+    "gateway-refused",
+    Severity.ERROR,
+    "Requests through the gateway are accepted",
+    consequence="Whoever downloads through this gateway is refused.",
+    follows_from=(
+        *GONE, "function-not-active", "url-missing", "url-auth", "permission-url",
+        "permission-invoke", "environment-unset", "environment-differs", "gateway-missing",
+        "mapping-absent", "mapping-unquoted", "mapping-quoted", "mapping-append", "mapping-dynamic",
+        "mapping-differs", "mapping-undeployed", "gateway-canary", "integration-elsewhere",
+        "alias-weighted",
+    ),
+)  # fmt: skip
+def refused(gateway: GatewayFacts) -> Iterator[Found]:
+    verdict = known(gateway.through)
+    if verdict is None:
+        raise SkippedError("Its address is not registered.")
+    if verdict == Verdict.UNSURE:
+        raise SkippedError("No answer came that would tell.")
+    if verdict == Verdict.REFUSED:
+        yield Found(
+            f"A request through {gateway.name} was refused.",
+            "See whether the gateway asks for an authorization, a key or a network of its own, and "
+            "whether its address in the registry is that of this method and stage.",
+        )
+
+
+def _mapping(gateway: GatewayFacts, problem: str, does: str, fix: str) -> Iterator[Found]:
+    saved = known(gateway.saved)
+    if saved.problem == problem:
+        assert gateway.secret is not None
+        sentence = does.format(header=gateway.secret.header)
+        yield Found(f"{gateway.name} {sentence}.", fix, cli=_repair(gateway))
+
+
+def _mapped(gateway: GatewayFacts) -> Mapped:
+    saved = known(gateway.saved)
+    if saved.problem:
+        raise SkippedError("Its mapping has no value that could be compared.")
+    return saved
+
+
+def _value(gateway: GatewayFacts) -> str:
+    assert gateway.secret is not None
+    if gateway.secret.rotating:
+        raise SkippedError(f"A rotation of {gateway.secret.name} is under way.")
+    return known(gateway.secret.value)
+
+
+def _told(mapped: Mapped) -> str:
+    return f"fingerprint {fingerprint(mapped.value)}" if mapped.value else mapped.problem
+
+
+def _repair(gateway: GatewayFacts) -> tuple[str, ...]:
+    return (shlex.join(["manage.py", "rotate", gateway.secret_name, "--repair"]),)
+
+
+def _deployment(gateway: GatewayFacts) -> str:
+    service, name = ("apigateway", "--rest-api-id") if gateway.type == "rest" else (
+        "apigatewayv2", "--api-id",
+    )  # fmt: skip
+    where = gateway.where
+    return shlex.join(
+        ["aws", service, "create-deployment", name, where["api_id"], "--stage-name",
+         where["stage"], "--region", gateway.region]
+    )  # fmt: skip

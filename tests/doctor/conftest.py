@@ -1,0 +1,132 @@
+"""A sandbox with a function behind a URL and two gateways, registered as it should be."""
+
+import io
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from pytest_django.fixtures import Settings
+
+import sandbox
+from sandbox.client import Sandbox
+from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from streams.rotation import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLER = ROOT / "functions" / "python"
+HEADER = "x-secret-header"
+OTHERS = {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "orders.csv"}
+BODY = b"a,b\n1,2\n" * 1000
+
+
+@pytest.fixture(scope="package")
+def aws() -> Iterator[Sandbox]:
+    # Nothing here waits for a change to spread: it is the same whichever way it is read.
+    settings = sandbox.Settings(propagation_seconds=0.01, strict_updates=True)
+    with sandbox.running(settings) as running:
+        running.put_object("exports", "orders.csv", BODY)
+        yield running
+
+
+@dataclass
+class Clinic:
+    """What is examined. `told` is all that any run has written."""
+
+    aws: Sandbox
+    name: str
+    value: str
+    url: str
+    secret: Secret
+    told: str = ""
+    status: int = 0
+
+    @property
+    def functions(self) -> Any:
+        return self.aws.client("lambda")
+
+    def set_variables(self, **variables: str) -> None:
+        wanted = {**OTHERS, "SECRET_HEADER": self.value} | variables
+        self.functions.update_function_configuration(
+            FunctionName=self.name,
+            Environment={"Variables": {name: held for name, held in wanted.items() if held}},
+        )
+        self.functions.get_waiter("function_updated_v2").wait(FunctionName=self.name)
+
+    def rest(self, *, value: str = "") -> Gateway:
+        made = self.aws.rest_api(self.name, self.url, HEADER, value or self.value)
+        Endpoint.objects.create(
+            slug="through-rest", title="Orders, REST", kind="gateway", url=made.url
+        )
+        return self.secret.gateways.create(
+            type="rest", region=self.aws.region, api_id=made.api_id, method="GET",
+            resource_id=made.resource_id, stage=made.stage, url=made.url,
+        )  # fmt: skip
+
+    def http(self, *, auto_deploy: bool = True) -> Gateway:
+        made = self.aws.http_api(self.name, self.url, HEADER, self.value, auto_deploy=auto_deploy)
+        Endpoint.objects.create(
+            slug="through-http", title="Orders, HTTP", kind="gateway", url=made.url
+        )
+        return self.secret.gateways.create(
+            type="http", region=self.aws.region, api_id=made.api_id,
+            integration_id=made.integration_id, stage=made.stage, url=made.url,
+        )  # fmt: skip
+
+    def run(self, *words: str) -> dict[str, Any]:
+        """What `manage.py doctor --json` tells; `status` is what it ends with."""
+        text = self.write("--json", *words)
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def write(self, *words: str) -> str:
+        """What it writes to standard output. Raises `CommandError` where it could not run."""
+        out, err = io.StringIO(), io.StringIO()
+        self.status = 0
+        try:
+            call_command("doctor", *words, stdout=out, stderr=err)
+        except SystemExit as exc:
+            self.status = int(str(exc.code))
+        except CommandError as exc:
+            self.status = exc.returncode
+            raise
+        finally:
+            self.told += out.getvalue() + err.getvalue()
+        return out.getvalue()
+
+    def found(self, *words: str) -> list[str]:
+        return [finding["id"] for finding in self.run(*words)["findings"]]
+
+
+@pytest.fixture
+def clinic(
+    aws: Sandbox,
+    transactional_db: None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Clinic]:
+    settings.PRIVATE_ORIGINS = [ip_network("127.0.0.0/8")]
+    for variable, told in aws.environment().items():
+        monkeypatch.setenv(variable, told)
+    engine.account.cache_clear()
+    name, value = f"orders-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    url = aws.deploy_function(name, HANDLER, "app.handler", {**OTHERS, "SECRET_HEADER": value})
+    aws.client("lambda").get_waiter("function_active_v2").wait(FunctionName=name)
+    secret = Secret.objects.create(name="orders")
+    with transaction.atomic():
+        secret.set_value(value)
+    SecretFunction.objects.create(secret=secret, name=name, region=aws.region)
+    Endpoint.objects.create(
+        slug="orders", title="Orders", kind="function-url", url=url, auth="secret-header",
+        secret=secret,
+    )  # fmt: skip
+    made = Clinic(aws, name, value, url, secret)
+    yield made
+    assert value not in made.told
+    engine.account.cache_clear()

@@ -1,0 +1,202 @@
+"""One fault at a time in the stand-in for AWS: exactly its finding appears."""
+
+import io
+import zipfile
+from collections.abc import Callable
+
+import pytest
+
+from sandbox.client import zipped
+from streams.models import Endpoint, SecretFunction
+from tests.doctor.conftest import HANDLER, Clinic
+
+OTHER = "other-" + "o" * 32
+
+# A handler that lets in who it should not, by what it looks at.
+NAIVE = """
+import os
+from app import export
+from spillway_lambda.invocation import headers
+from spillway_lambda.streaming import HttpError
+
+def handler(event, context):
+    sent = headers(event).get("x-secret-header")
+    if {condition}:
+        return export(event, context)
+    return HttpError(403, "forbidden", "No.").response()
+"""
+
+
+def _function_is_gone(clinic: Clinic) -> None:
+    clinic.functions.delete_function(FunctionName=clinic.name)
+
+
+def _url_is_gone(clinic: Clinic) -> None:
+    clinic.functions.delete_function_url_config(FunctionName=clinic.name)
+
+
+def _url_is_another(clinic: Clinic) -> None:
+    other = clinic.aws.deploy_function(
+        f"{clinic.name}-2", HANDLER, "app.handler",
+        {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "orders.csv", "SECRET_HEADER": clinic.value},
+    )  # fmt: skip
+    Endpoint.objects.update(url=other)
+
+
+def _url_buffers(clinic: Clinic) -> None:
+    clinic.aws.function_url(clinic.name, invoke_mode="BUFFERED")
+
+
+def _url_wants_a_signature(clinic: Clinic) -> None:
+    clinic.aws.function_url(clinic.name, url_auth="AWS_IAM")
+
+
+def _first_statement_is_gone(clinic: Clinic) -> None:
+    clinic.functions.remove_permission(FunctionName=clinic.name, StatementId="public-url")
+
+
+def _second_statement_is_gone(clinic: Clinic) -> None:
+    clinic.functions.remove_permission(FunctionName=clinic.name, StatementId="public-invoke")
+
+
+def _statement_is_not_on_the_alias(clinic: Clinic) -> None:
+    _alias(clinic)
+    clinic.functions.remove_permission(
+        FunctionName=clinic.name, Qualifier="live", StatementId="public-url-live"
+    )
+
+
+def _everybody_may_invoke(clinic: Clinic) -> None:
+    clinic.functions.add_permission(
+        FunctionName=clinic.name, StatementId="open", Action="lambda:InvokeFunction", Principal="*"
+    )
+
+
+def _function_is_in_a_vpc(clinic: Clinic) -> None:
+    subnet = clinic.aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    clinic.functions.update_function_configuration(
+        FunctionName=clinic.name, VpcConfig={"SubnetIds": [subnet], "SecurityGroupIds": ["sg-1"]}
+    )
+    clinic.functions.get_waiter("function_updated_v2").wait(FunctionName=clinic.name)
+
+
+def _variable_is_unset(clinic: Clinic) -> None:
+    clinic.set_variables(SECRET_HEADER="")
+
+
+def _variable_differs(clinic: Clinic) -> None:
+    clinic.set_variables(SECRET_HEADER=OTHER)
+
+
+def _next_is_left_over(clinic: Clinic) -> None:
+    clinic.set_variables(SECRET_HEADER_NEXT=OTHER)
+
+
+def _alias_is_missing(clinic: Clinic) -> None:
+    SecretFunction.objects.update(alias="live")
+
+
+def _alias_has_weights(clinic: Clinic) -> None:
+    _alias(clinic)
+    clinic.set_variables(LOG_LEVEL="debug")
+    clinic.functions.publish_version(FunctionName=clinic.name)
+    clinic.functions.update_alias(
+        FunctionName=clinic.name, Name="live",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}},
+    )  # fmt: skip
+
+
+def _alias(clinic: Clinic) -> None:
+    clinic.functions.publish_version(FunctionName=clinic.name)
+    clinic.functions.create_alias(FunctionName=clinic.name, Name="live", FunctionVersion="1")
+    url = clinic.aws.function_url(clinic.name, qualifier="live")
+    clinic.aws.open_to_everyone(clinic.name, qualifier="live")
+    SecretFunction.objects.update(alias="live")
+    Endpoint.objects.update(url=url)
+
+
+def _packed(handler: str) -> bytes:
+    """The handler's folder with one more module."""
+    packed = io.BytesIO(zipped(HANDLER))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("naive.py", handler)
+    return packed.getvalue()
+
+
+def _handler_looks_at(condition: str) -> Callable[[Clinic], None]:
+    def break_it(clinic: Clinic) -> None:
+        packed = _packed(NAIVE.format(condition=condition))
+        clinic.functions.update_function_code(FunctionName=clinic.name, ZipFile=packed)
+        clinic.functions.get_waiter("function_updated_v2").wait(FunctionName=clinic.name)
+        clinic.functions.update_function_configuration(
+            FunctionName=clinic.name, Handler="naive.handler"
+        )
+        clinic.functions.get_waiter("function_updated_v2").wait(FunctionName=clinic.name)
+
+    return break_it
+
+
+def _handler_reads_another_variable(clinic: Clinic) -> None:
+    SecretFunction.objects.all().delete()
+    _variable_differs(clinic)
+
+
+def _endpoint_is_forbidden(clinic: Clinic) -> None:
+    Endpoint.objects.create(slug="inner", title="Inner", kind="http", url="http://10.0.0.1/")
+
+
+def _time_is_short(clinic: Clinic) -> None:
+    clinic.aws.put_object("exports", f"{clinic.name}.csv", b"x" * (11 << 20))
+    clinic.set_variables(EXPORT_KEY=f"{clinic.name}.csv")
+    clinic.functions.update_function_configuration(FunctionName=clinic.name, Timeout=1)
+    clinic.functions.get_waiter("function_updated_v2").wait(FunctionName=clinic.name)
+
+
+FAULTS: dict[str, list[tuple[Callable[[Clinic], None], int]]] = {
+    "function-missing": [(_function_is_gone, 1)],
+    "alias-missing": [(_alias_is_missing, 1)],
+    "function-in-vpc": [(_function_is_in_a_vpc, 1)],
+    "url-missing": [(_url_is_gone, 1)],
+    "url-differs": [(_url_is_another, 1)],
+    "url-buffered": [(_url_buffers, 1)],
+    "url-auth": [(_url_wants_a_signature, 1)],
+    "permission-url": [
+        (_first_statement_is_gone, 1),
+        (_statement_is_not_on_the_alias, 1),
+    ],
+    "permission-invoke": [(_second_statement_is_gone, 1)],
+    "invoke-open": [(_everybody_may_invoke, 1)],
+    "environment-unset": [(_variable_is_unset, 1)],
+    "environment-differs": [(_variable_differs, 1)],
+    "environment-next": [(_next_is_left_over, 0)],
+    "alias-weighted": [(_alias_has_weights, 0)],
+    "open-without-header": [(_handler_looks_at("True"), 1)],
+    "open-with-empty-header": [
+        (_handler_looks_at("sent == '' or sent == os.environ['SECRET_HEADER']"), 1)
+    ],
+    "open-with-wrong-header": [(_handler_looks_at("sent"), 1)],
+    "secret-refused": [(_handler_reads_another_variable, 1)],
+    "does-not-open": [(_endpoint_is_forbidden, 1)],
+    "function-timeout": [(_time_is_short, 0)],
+}
+
+
+@pytest.mark.parametrize(
+    ("identity", "break_it", "status"),
+    [
+        pytest.param(identity, break_it, status, id=f"{identity}: {break_it.__name__}")
+        for identity, faults in FAULTS.items()
+        for break_it, status in faults
+    ],
+)
+def test_exactly_that_fault_is_found(
+    clinic: Clinic, identity: str, break_it: Callable[[Clinic], None], status: int
+) -> None:
+    break_it(clinic)
+
+    told = clinic.run()
+
+    assert [finding["id"] for finding in told["findings"]] == [identity]
+    assert clinic.status == status
+    assert all(told["findings"][0][part] for part in ("sentence", "consequence", "fix"))
+    assert OTHER not in clinic.told
