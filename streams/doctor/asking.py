@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import cache
 
 from streams.access.addresses import address_policy
 from streams.aws.account import Account
@@ -10,7 +11,7 @@ from streams.doctor.checks.endpoints import EMPTY, WITHOUT, WRONG
 from streams.doctor.facts import Answer
 from streams.models import Endpoint
 from streams.net import errors
-from streams.net.client import Client
+from streams.net.client import Client, trust
 from streams.origins import Credential, Target, Wanted, build
 from streams.rotation.probing import Verdict, nonsense
 from streams.wire.ranges import Asked
@@ -18,6 +19,8 @@ from streams.wire.ranges import Asked
 # Seconds for one answer; a cold start is among them.
 PATIENCE = 20.0
 _FIRST_BYTE = Asked(0, 0)
+# Each endpoint is asked several times, each time in an event loop of its own.
+_trusted = cache(trust)
 _PASSING = (
     errors.BusyError,
     errors.BusyServerError,
@@ -50,7 +53,7 @@ def wrong(endpoint: Endpoint, account: Account) -> Mapping[str, Verdict]:
 
 
 async def _answer(account: Account, target: Target, credential: Credential | None) -> Answer:
-    client = Client(address_policy(), head_timeout=PATIENCE)
+    client = Client(address_policy(), head_timeout=PATIENCE, context=_trusted())
     try:
         origin = build(client, account, target)
         async with asyncio.timeout(PATIENCE):

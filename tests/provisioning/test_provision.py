@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import re
 from typing import Any
 
@@ -292,3 +293,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_changed(
     assert site.proxy.changing == []
     assert rows() == stored
     assert not re.search(f"{OWN}|{'r' * 32}", site.told)
+
+
+def test_what_was_provisioned_the_doctor_finds_well(site: Site) -> None:
+    site.deploy()
+    site.provision(*site.rest_words(site.rest_api()))
+    site.proxy.restart()
+    out = io.StringIO()
+
+    call_command("doctor", "--json", stdout=out, stderr=io.StringIO())
+
+    assert json.loads(out.getvalue())["findings"] == []
+    assert site.proxy.changes == []
+    assert value_of() not in out.getvalue()

@@ -61,17 +61,19 @@ def alias_missing(function: FunctionFacts) -> Iterator[Found]:
     "function-not-active",
     Severity.ERROR,
     "The function can run",
-    consequence="Requests fail, or wait until AWS has made it ready.",
+    consequence="Every request to it fails.",
     follows_from=GONE,
 )
 def not_active(function: FunctionFacts) -> Iterator[Found]:
     state = known(function.served).state
+    if state == "Pending":
+        raise SkippedError("AWS is making it ready.")
     # One that nobody has called for weeks is `Inactive`, and wakes up when it is called.
-    if state in {"Failed", "Pending"}:
+    if state == "Failed":
         yield Found(
-            f"The {function.name} is in state {state}.",
-            "Wait, if it is Pending. If it has failed, AWS names the reason (StateReason): its "
-            "role, its KMS key, its image or its network. Mend that and deploy the function again.",
+            f"The {function.name} is in state Failed.",
+            "AWS names the reason (StateReason): its role, its KMS key, its image or its network. "
+            "Mend that and deploy the function again.",
             evidence=(f"State: {state}",),
             cli=(aws(function, "get-function-configuration"),),
         )

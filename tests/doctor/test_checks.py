@@ -1,0 +1,199 @@
+"""Checks over facts made by hand, for what the stand-in for AWS cannot be brought to."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streams.aws.functions import PUBLIC, Configuration, UrlConfig
+from streams.aws.gateways import Mapped
+from streams.doctor.asking import _verdict
+from streams.doctor.checks import ALL
+from streams.doctor.facts import (
+    Answer,
+    EndpointFacts,
+    FunctionFacts,
+    GatewayFacts,
+    SecretFacts,
+    Subject,
+    Unread,
+)
+from streams.doctor.run import judged
+from streams.rotation.probing import Verdict
+from tests.doctor import test_faults, test_gateways, test_portal
+
+VALUE = "value-" + "v" * 32
+OTHER = "other-" + "o" * 32
+URL = "https://abc.lambda-url.eu-central-1.on.aws/"
+SECRET = SecretFacts("orders", "x-secret-header", VALUE)
+CONFIGURATION = Configuration(
+    {"SECRET_HEADER": VALUE}, "r1", "Successful", "", "Active", "sha", "$LATEST", timeout=900
+)
+ABOUT = frozenset({"secret orders"})
+
+
+def statement(number: int, **other: Any) -> dict[str, Any]:
+    public = PUBLIC[number]
+    condition = {"StringEquals": {public.key: public.value}}
+    return {
+        "Sid": public.id, "Effect": "Allow", "Principal": "*", "Action": public.action,
+        "Condition": condition, **other,
+    }  # fmt: skip
+
+
+FUNCTION = FunctionFacts(
+    name="function orders-export", about=ABOUT, secret_name="orders", function="orders-export",
+    region="eu-central-1", secret=SECRET, variable="SECRET_HEADER", url_auth="NONE", streams=True,
+    latest=CONFIGURATION, served=CONFIGURATION, url=UrlConfig(URL, "NONE", "RESPONSE_STREAM"),
+    statements=(statement(0), statement(1)),
+)  # fmt: skip
+GATEWAY = GatewayFacts(
+    name="REST API a1/prod", about=frozenset({"gateway 1"}), depends=ABOUT, secret_name="orders",
+    type="rest", region="eu-central-1", where={"api_id": "a1", "stage": "prod"}, secret=SECRET,
+    saved=Mapped(VALUE, uri=URL), deployed=Mapped(VALUE, uri=URL), function_urls=(URL,),
+    through=Verdict.ACCEPTED,
+)  # fmt: skip
+ENDPOINT = EndpointFacts(
+    name="endpoint orders", about=frozenset({"endpoint orders"}), depends=ABOUT,
+    endpoint="orders", secret_name="orders", kind="function-url", auth="secret-header", url=URL,
+    secret=SECRET, functions=(FUNCTION,), right=Answer(part=True, etag='"v1"', size=1000),
+    wrong=dict.fromkeys(
+        ("without the header", "with an empty header", "with a wrong value"), Verdict.REFUSED
+    ),
+)  # fmt: skip
+
+HEALTHY: list[Subject] = [FUNCTION, GATEWAY, ENDPOINT]
+
+
+def configured(**changes: Any) -> FunctionFacts:
+    made = replace(CONFIGURATION, **changes)
+    return replace(FUNCTION, latest=made, served=made)
+
+
+FAULTS: list[tuple[str, Subject]] = [
+    ("function-not-active", configured(state="Failed")),
+    ("function-update-failed", configured(update_status="Failed", update_reason="InvalidImage")),
+    ("not-resumable", replace(ENDPOINT, right=Answer(part=True, etag='W/"v1"', size=1000))),
+    ("not-resumable", replace(ENDPOINT, right=Answer(part=False, etag='"v1"', size=1000))),
+    ("invoke-open", replace(FUNCTION, statements=(
+        statement(0), {**statement(1, Sid="open"), "Condition": {}},
+    ))),
+    ("invoke-open", replace(FUNCTION, statements=(
+        statement(0), statement(1), statement(1, Action=["lambda:*"], Condition=None),
+    ))),
+    ("permission-invoke", replace(FUNCTION, statements=(
+        statement(0), statement(1, Principal={"AWS": "123456789012"}),
+    ))),
+    ("permission-invoke", replace(FUNCTION, statements=(
+        statement(0), statement(1, Effect="Deny"),
+    ))),
+    ("mapping-differs", replace(GATEWAY, saved=Mapped(None, "secret", uri=URL))),
+    ("mapping-undeployed", replace(GATEWAY, deployed=Mapped(None, problem="absent", uri=URL))),
+]  # fmt: skip
+
+
+def ids(*subjects: Subject) -> list[str]:
+    return [finding.check.id for finding in judged(subjects).findings]
+
+
+def test_healthy_facts_pass_every_check_that_applies() -> None:
+    report = judged(HEALTHY)
+
+    assert report.findings == []
+    assert {skipped.reason for skipped in report.skipped} == {"It is called without an alias."}
+
+
+@pytest.mark.parametrize(("identity", "facts"), FAULTS)
+def test_exactly_that_fault_is_found(identity: str, facts: Subject) -> None:
+    assert identity in ids(facts)
+    assert set(ids(facts)) <= {identity, "stage-variable"}
+
+
+def test_each_check_has_a_broken_set_up() -> None:
+    """A check that nothing here provokes may never find anything."""
+    broken = [fault[0] for fault in (*test_faults.FAULTS, *test_gateways.FAULTS)]
+    broken += [fault[0] for fault in test_portal.FAULTS] + [fault[0] for fault in FAULTS]
+
+    assert set(broken) == {check.id for check in ALL}
+
+
+def test_no_repr_and_no_finding_has_a_value() -> None:
+    broken = [
+        configured(variables={"SECRET_HEADER": OTHER, "SECRET_HEADER_NEXT": OTHER}),
+        replace(GATEWAY, saved=Mapped(OTHER, uri=URL), deployed=Mapped(OTHER, uri=URL)),
+        ENDPOINT,
+    ]
+
+    report = judged(broken)
+
+    assert len(report.findings) == 3
+    told = repr(report) + "".join(repr(finding.found) for finding in report.findings)
+    assert OTHER not in told
+    assert VALUE not in told
+
+
+def test_what_cannot_be_read_is_skipped_with_its_reason() -> None:
+    why = Unread("AWS does not allow it (GetFunctionConfiguration, AccessDeniedException).")
+    blind = replace(
+        FUNCTION, latest=why, served=why, alias=why, url=why, statements=why, qualifier="live"
+    )
+
+    report = judged([blind, replace(GATEWAY, saved=why, deployed=why, canary=why, through=why)])
+
+    assert report.findings == []
+    assert report.passed == 0
+    assert {skipped.reason for skipped in report.skipped} == {why.reason}
+
+
+@pytest.mark.parametrize("state", ["Inactive", "Pending"])
+def test_a_function_that_sleeps_or_is_being_made_is_no_fault(state: str) -> None:
+    assert ids(configured(state=state)) == []
+
+
+def test_while_a_rotation_is_under_way_values_are_not_compared() -> None:
+    secret = replace(SECRET, rotating=True)
+    both = {"SECRET_HEADER": VALUE, "SECRET_HEADER_NEXT": OTHER}
+    function = replace(configured(variables=both), secret=secret)
+    gateway = replace(GATEWAY, secret=secret, saved=Mapped(OTHER, uri=URL))
+
+    assert ids(function, gateway) == []
+
+
+def test_of_a_pair_the_alias_in_use_alone_must_hold_the_value() -> None:
+    other = replace(CONFIGURATION, variables={"SECRET_HEADER": OTHER})
+    pair = replace(FUNCTION, paired=True, latest=other)
+    idle = replace(pair, name="alias green", qualifier="green", holds=False, served=other)
+    in_use = replace(pair, name="alias blue", qualifier="blue")
+
+    assert ids(in_use, idle) == []
+    assert ids(replace(in_use, served=other), idle) == ["environment-differs"]
+
+
+def test_a_consequence_of_another_secrets_fault_is_told() -> None:
+    people = configured(variables={"SECRET_HEADER": OTHER})
+    people = replace(people, about=frozenset({"secret people"}))
+    refused = replace(ENDPOINT, right=Answer("origin_forbidden", "Refused.", "Compare."))
+
+    assert ids(people, refused) == ["environment-differs", "secret-refused"]
+    assert ids(replace(people, about=ABOUT), refused) == ["environment-differs"]
+
+
+@pytest.mark.parametrize(
+    ("code", "passing"), [("origin_timeout", True), ("origin_status", True), ("", False)]
+)
+def test_only_who_got_bytes_was_let_in(code: str, passing: bool) -> None:
+    verdict = _verdict(Answer(code, passing=passing))
+
+    assert verdict == (Verdict.UNSURE if code else Verdict.ACCEPTED)
+
+
+@pytest.mark.parametrize(("segment", "found"), [(None, ["function-timeout"]), (5 << 20, [])])
+def test_a_file_that_is_fetched_in_segments_needs_time_for_one_of_them(
+    segment: int | None, found: list[str]
+) -> None:
+    function = configured(timeout=60)
+    answer = Answer(part=True, etag='"v1"', size=200 << 20)
+
+    endpoint = replace(ENDPOINT, right=answer, functions=(function,), segment=segment)
+
+    assert ids(endpoint) == found

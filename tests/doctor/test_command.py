@@ -1,0 +1,129 @@
+"""`manage.py doctor`: what it ends with, what it shows, and that what it advises helps."""
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from streams.models import Endpoint, Secret
+from tests.doctor.conftest import Clinic, doctor
+from tests.doctor.test_gateways import OTHER, _append, _unquoted
+
+FINDING = {
+    "id", "severity", "title", "subject", "endpoint", "secret", "sentence", "evidence",
+    "consequence", "fix", "cli",
+}  # fmt: skip
+
+
+def test_the_table_says_what_is_wrong_and_what_to_do(clinic: Clinic) -> None:
+    clinic.set_variables(SECRET_HEADER=OTHER)
+
+    text = " ".join(re.sub("[─-╿]", " ", clinic.write("orders")).split())
+
+    assert clinic.status == 1
+    assert "environment-differs" in text
+    assert "holds another value than this portal" in text
+    assert "manage.py rotate orders --repair" in text
+    assert "1 error, 0 warning, 0 info" in text
+    assert OTHER not in clinic.told
+
+
+def test_the_json_has_its_documented_shape(clinic: Clinic) -> None:
+    clinic.set_variables(SECRET_HEADER=OTHER)
+
+    told = clinic.run("orders")
+
+    assert set(told) == {"ok", "passed", "findings", "skipped"}
+    assert set(told["findings"][0]) == FINDING
+    assert {key for one in told["skipped"] for key in one} == {
+        "id", "subject", "endpoint", "secret", "reason",
+    }  # fmt: skip
+    (refused,) = (one for one in told["skipped"] if one["id"] == "secret-refused")
+    assert refused["endpoint"] == "orders"
+    assert "follows from environment-differs, function" in refused["reason"]
+
+
+@pytest.mark.django_db
+def test_an_unknown_endpoint_ends_with_2() -> None:
+    assert doctor("nothing") == (2, "", "There is no endpoint nothing.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_not_migrated_ends_with_2() -> None:
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(Endpoint, "streams_endpoint", "streams_elsewhere")
+    try:
+        status, out, err = doctor()
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(Endpoint, "streams_elsewhere", "streams_endpoint")
+
+    assert (status, out) == (2, "")
+    assert re.search(r"The database cannot be read \((Operational|Programming)Error\)", err)
+
+
+@pytest.mark.django_db
+def test_where_nothing_is_registered_the_portal_alone_is_looked_at() -> None:
+    status, out, err = doctor()
+
+    assert status == 0
+    assert "0 error, 0 warning, 0 info; 4 checks passed, 1 skipped." in out
+    assert err.splitlines() == ["looking at portal"]
+
+
+def test_one_slug_leaves_the_others_alone(clinic: Clinic) -> None:
+    Endpoint.objects.create(slug="inner", title="Inner", kind="http", url="http://10.0.0.1/")
+    Secret.objects.create(name="people")
+
+    told = clinic.run("orders")
+
+    assert told["findings"] == []
+    assert "inner" not in clinic.told
+    assert "people" not in clinic.told
+
+
+def test_when_its_time_is_up_the_rest_is_skipped_with_that_reason(clinic: Clinic) -> None:
+    clinic.rest()
+
+    told = clinic.run("--seconds", "0")
+
+    assert told["findings"] == []
+    assert any("TimeIsUp" in one["reason"] for one in told["skipped"])
+    assert any("time of this run was up" in one["reason"] for one in told["skipped"])
+
+
+def test_an_aws_that_is_away_is_no_fault_of_the_function(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+
+    told = clinic.run()
+
+    assert told["findings"] == []
+    reasons = {one["reason"] for one in told["skipped"] if one["id"] == "function-missing"}
+    assert reasons == {"AWS did not answer (GetFunctionConfiguration, EndpointConnectionError)."}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("identity", "break_it"), [("mapping-unquoted", _unquoted), ("mapping-append", _append)]
+)
+def test_the_repair_that_it_advises_mends_it(
+    clinic: Clinic, settings: Settings, identity: str, break_it: Callable[[Clinic], None]
+) -> None:
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 0.5
+    break_it(clinic)
+    clinic.set_variables(SECRET_HEADER=OTHER, SECRET_HEADER_NEXT=OTHER)
+    found = clinic.run()["findings"]
+    assert {one["id"] for one in found} == {
+        "environment-differs", "environment-next", identity,
+    }  # fmt: skip
+    (advised,) = {line for one in found for line in one["cli"]}
+
+    call_command(*advised.split()[1:], "--wait", stderr=io.StringIO())
+
+    assert clinic.run()["findings"] == []

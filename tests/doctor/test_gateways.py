@@ -1,0 +1,148 @@
+"""One fault at a time of a gateway: exactly its finding appears, and not what follows from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streams.models import Endpoint, Gateway
+from tests.doctor.conftest import HEADER, Clinic
+
+OTHER = "other-" + "o" * 32
+
+
+def _rest_maps(clinic: Clinic, value: str | None, *, uri: str = "") -> None:
+    """Maps the header as given, and deploys."""
+    gateway, apis = clinic.rest(), clinic.aws.client("apigateway")
+    mapped = {} if value is None else {f"integration.request.header.{HEADER}": value}
+    apis.put_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        type="HTTP_PROXY", integrationHttpMethod="GET", uri=uri or clinic.url,
+        requestParameters=mapped,
+    )  # fmt: skip
+    apis.create_deployment(restApiId=gateway.api_id, stageName=gateway.stage)
+
+
+def _http_maps(clinic: Clinic, **mapped: str) -> Gateway:
+    gateway, apis = clinic.http(), clinic.aws.client("apigatewayv2")
+    where = {"ApiId": gateway.api_id, "IntegrationId": gateway.integration_id}
+    names = {f"{action}:header.{HEADER}": value for action, value in mapped.items()}
+    apis.update_integration(**where, RequestParameters={f"overwrite:header.{HEADER}": "", **names})
+    return gateway
+
+
+def _absent(clinic: Clinic) -> None:
+    _rest_maps(clinic, None)
+
+
+def _unquoted(clinic: Clinic) -> None:
+    _rest_maps(clinic, clinic.value)
+
+
+def _dynamic(clinic: Clinic) -> None:
+    _rest_maps(clinic, "method.request.header.x-from-the-caller")
+
+
+def _other(clinic: Clinic) -> None:
+    _rest_maps(clinic, f"'{OTHER}'")
+
+
+def _elsewhere(clinic: Clinic) -> None:
+    _rest_maps(clinic, f"'{clinic.value}'", uri="https://example.com/")
+
+
+def _quoted(clinic: Clinic) -> None:
+    _http_maps(clinic, overwrite=f"'{clinic.value}'")
+
+
+def _append(clinic: Clinic) -> None:
+    _http_maps(clinic, append=clinic.value)
+
+
+def _dynamic_http(clinic: Clinic) -> None:
+    _http_maps(clinic, overwrite="$request.header.x-from-the-caller")
+
+
+def _undeployed(clinic: Clinic) -> None:
+    gateway = clinic.rest(value=OTHER)
+    clinic.aws.client("apigateway").update_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        patchOperations=[{
+            "op": "replace", "path": f"/requestParameters/integration.request.header.{HEADER}",
+            "value": f"'{clinic.value}'",
+        }],
+    )  # fmt: skip
+
+
+def _canary(clinic: Clinic) -> None:
+    gateway = clinic.rest()
+    apis: Any = clinic.aws.client("apigateway")
+    apis.update_stage(
+        restApiId=gateway.api_id, stageName=gateway.stage,
+        patchOperations=[
+            {"op": "replace", "path": "/canarySettings/percentTraffic", "value": "10"}
+        ],
+    )  # fmt: skip
+
+
+def _stage_variable(clinic: Clinic) -> None:
+    gateway = clinic.rest()
+    clinic.aws.client("apigateway").update_stage(
+        restApiId=gateway.api_id, stageName=gateway.stage,
+        patchOperations=[
+            {"op": "replace", "path": "/variables/secret", "value": clinic.value}
+        ],
+    )  # fmt: skip
+    _map_to_variable(clinic, gateway)
+
+
+def _map_to_variable(clinic: Clinic, gateway: Gateway) -> None:
+    apis = clinic.aws.client("apigateway")
+    apis.put_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        type="HTTP_PROXY", integrationHttpMethod="GET", uri=clinic.url,
+        requestParameters={f"integration.request.header.{HEADER}": "stageVariables.secret"},
+    )  # fmt: skip
+    apis.create_deployment(restApiId=gateway.api_id, stageName=gateway.stage)
+
+
+def _gone(clinic: Clinic) -> None:
+    gateway = clinic.http()
+    clinic.aws.client("apigatewayv2").delete_api(ApiId=gateway.api_id)
+
+
+def _registered_with_another_address(clinic: Clinic) -> None:
+    clinic.rest()
+    Gateway.objects.update(url=clinic.url)
+    Endpoint.objects.filter(kind="gateway").delete()
+
+
+FAULTS = [
+    ("mapping-absent", _absent, 1),
+    ("mapping-unquoted", _unquoted, 1),
+    ("mapping-dynamic", _dynamic, 1),
+    ("mapping-dynamic", _dynamic_http, 1),
+    ("mapping-quoted", _quoted, 1),
+    ("mapping-append", _append, 1),
+    ("mapping-differs", _other, 1),
+    ("mapping-undeployed", _undeployed, 1),
+    ("integration-elsewhere", _elsewhere, 0),
+    ("gateway-canary", _canary, 0),
+    ("stage-variable", _stage_variable, 0),
+    ("gateway-missing", _gone, 1),
+    ("gateway-refused", _registered_with_another_address, 1),
+]
+
+
+@pytest.mark.parametrize(("identity", "break_it", "status"), FAULTS)
+def test_exactly_that_fault_is_found(
+    clinic: Clinic, identity: str, break_it: Callable[[Clinic], None], status: int
+) -> None:
+    break_it(clinic)
+
+    told = clinic.run()
+
+    assert [finding["id"] for finding in told["findings"]] == [identity]
+    assert clinic.status == status
+    assert told["findings"][0]["secret"] == "orders"
+    assert OTHER not in clinic.told
