@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -187,6 +188,24 @@ def test_a_second_start_keeps_the_data_and_every_export_is_to_be_had(tmp_path: P
         assert fetch(second) == (200_000_000, orders())
         assert until(lambda: kept(tmp_path).count(("orders", "complete")) == 2)
     assert second.children() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_doctor_finds_nothing_wrong_with_any_export(tmp_path: Path) -> None:
+    with demo(tmp_path) as first:
+        # In the environment of its web server, which the sandbox's address is part of.
+        told = Path(f"/proc/{first.web_server()}/environ").read_text().rstrip("\0").split("\0")
+        done = subprocess.run(
+            [sys.executable, "manage.py", "doctor", "--json"],
+            cwd=ROOT, env=dict(entry.split("=", 1) for entry in told), check=False,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["findings"]) == (0, [])
+    opened = {one["subject"] for one in report["skipped"] if one["id"] == "does-not-open"}
+    assert not opened, "not every export was asked"
 
 
 def test_a_taken_port_is_told_and_nothing_stays(tmp_path: Path) -> None:
