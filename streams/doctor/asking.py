@@ -40,12 +40,14 @@ def right(endpoint: Endpoint, account: Account) -> Answer:
 def wrong(endpoint: Endpoint, account: Account) -> Mapping[str, Verdict]:
     """What becomes of those who do not know the secret."""
     assert endpoint.secret is not None
-    header, target = endpoint.secret.header, target_of(endpoint)
+    header = endpoint.secret.header
     presented = {
         WITHOUT: None,
         EMPTY: Credential(header, ""),
         WRONG: Credential(header, nonsense()),
     }
+    target = target_of(endpoint)
+    # One after the other: asked at once, a function starts an environment for each of them.
     return {
         how: _verdict(asyncio.run(_answer(account, target, credential)))
         for how, credential in presented.items()

@@ -90,6 +90,8 @@ class GatewayFacts(Subject):
     saved: Mapped | Unread = Unread("Not asked.")
     deployed: Mapped | Unread | None = None
     canary: bool | Unread = False
+    # That of the stage.
+    deployment: str | Unread = ""
     function_urls: tuple[str, ...] | Unread = ()
     through: Verdict | Unread | None = None
 

@@ -171,21 +171,22 @@ class Gatherer:
         try:
             known["region"] = row.region or own_region()
         except UnfitError as exc:
-            return GatewayFacts(
-                **known, saved=Unread(str(exc)), deployed=Unread(str(exc)), canary=Unread(str(exc))
-            )
+            why = Unread(str(exc))
+            return GatewayFacts(**known, saved=why, deployed=why, canary=why, deployment=why)
         integration = self._integration(row)
         saved = self._read(integration.saved)
         if isinstance(saved, Unread):
             why = Unread("There is no such integration.") if saved.missing else saved
             return GatewayFacts(
-                **known, saved=saved, deployed=why, canary=why, through=self._through(row)
-            )
+                **known, saved=saved, deployed=why, canary=why, deployment=why,
+                through=self._through(row),
+            )  # fmt: skip
         return GatewayFacts(
             **known,
             saved=saved,
             deployed=self._read(integration.deployed),
             canary=self._read(integration.canary),
+            deployment=self._read(integration.deployment),
             through=self._through(row),
         )
 
@@ -331,7 +332,9 @@ def _value(secret: Secret) -> str | Unread:
         current = secret.versions.filter(state=SecretVersion.State.CURRENT).first()
     except UndecryptableError as exc:
         return Unread(str(exc))
-    return current.value if current else Unread(f"The secret {secret.name} has no value yet.")
+    if current is None:
+        return Unread(f"The secret {secret.name} has no value yet.", missing=True)
+    return current.value
 
 
 def _url_auth(secret: Secret) -> str:

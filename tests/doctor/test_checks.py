@@ -70,7 +70,15 @@ def configured(**changes: Any) -> FunctionFacts:
     return replace(FUNCTION, latest=made, served=made)
 
 
+WHY = Unread("AWS does not allow it (GetFunctionConfiguration, AccessDeniedException).")
+BLIND = replace(
+    FUNCTION, latest=WHY, served=WHY, alias=WHY, url=WHY, statements=WHY, qualifier="live"
+)
+UNSEEN = replace(GATEWAY, saved=WHY, deployed=WHY, canary=WHY, deployment=WHY, through=WHY)
+
 FAULTS: list[tuple[str, Subject]] = [
+    ("function-unreadable", BLIND),
+    ("gateway-unreadable", UNSEEN),
     ("function-not-active", configured(state="Failed")),
     ("function-update-failed", configured(update_status="Failed", update_reason="InvalidImage")),
     ("not-resumable", replace(ENDPOINT, right=Answer(part=True, etag='W/"v1"', size=1000))),
@@ -132,17 +140,24 @@ def test_no_repr_and_no_finding_has_a_value() -> None:
     assert VALUE not in told
 
 
-def test_what_cannot_be_read_is_skipped_with_its_reason() -> None:
-    why = Unread("AWS does not allow it (GetFunctionConfiguration, AccessDeniedException).")
-    blind = replace(
-        FUNCTION, latest=why, served=why, alias=why, url=why, statements=why, qualifier="live"
-    )
+def test_what_cannot_be_read_is_told_once_and_what_hangs_on_it_is_skipped() -> None:
+    report = judged([BLIND, UNSEEN])
 
-    report = judged([blind, replace(GATEWAY, saved=why, deployed=why, canary=why, through=why)])
-
-    assert report.findings == []
+    assert [one.check.id for one in report.findings] == [
+        "function-unreadable",
+        "gateway-unreadable",
+    ]
+    assert all(WHY.reason in one.found.sentence for one in report.findings)
     assert report.passed == 0
-    assert {skipped.reason for skipped in report.skipped} == {why.reason}
+    assert {skipped.reason for skipped in report.skipped} == {WHY.reason}
+
+
+def test_one_thing_that_may_not_be_read_is_skipped_and_the_rest_is_judged() -> None:
+    report = judged([replace(configured(state="Failed"), statements=WHY)])
+
+    assert [one.check.id for one in report.findings] == ["function-not-active"]
+    skipped = {one.check.id for one in report.skipped if one.reason == WHY.reason}
+    assert skipped == {"permission-url", "permission-invoke", "invoke-open"}
 
 
 @pytest.mark.parametrize("state", ["Inactive", "Pending"])

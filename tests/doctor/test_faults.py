@@ -138,6 +138,10 @@ def _handler_reads_another_variable(clinic: Clinic) -> None:
     _variable_differs(clinic)
 
 
+def _secret_has_no_value(clinic: Clinic) -> None:
+    clinic.secret.versions.all().delete()
+
+
 def _endpoint_is_forbidden(clinic: Clinic) -> None:
     Endpoint.objects.create(slug="inner", title="Inner", kind="http", url="http://10.0.0.1/")
 
@@ -171,6 +175,7 @@ FAULTS: list[tuple[str, Callable[[Clinic], None], int]] = [
         1,
     ),
     ("open-with-wrong-header", _handler_looks_at("sent"), 1),
+    ("secret-without-value", _secret_has_no_value, 1),
     ("secret-refused", _handler_reads_another_variable, 1),
     ("does-not-open", _endpoint_is_forbidden, 1),
     ("function-timeout", _time_is_short, 0),

@@ -111,6 +111,11 @@ def _gone(clinic: Clinic) -> None:
     clinic.aws.client("apigatewayv2").delete_api(ApiId=gateway.api_id)
 
 
+def _stage_is_gone(clinic: Clinic) -> None:
+    gateway = clinic.rest()
+    clinic.aws.client("apigateway").delete_stage(restApiId=gateway.api_id, stageName=gateway.stage)
+
+
 def _registered_with_another_address(clinic: Clinic) -> None:
     clinic.rest()
     Gateway.objects.update(url=clinic.url)
@@ -130,6 +135,7 @@ FAULTS = [
     ("gateway-canary", _canary, 0),
     ("stage-variable", _stage_variable, 0),
     ("gateway-missing", _gone, 1),
+    ("stage-missing", _stage_is_gone, 1),
     ("gateway-refused", _registered_with_another_address, 1),
 ]
 

@@ -94,3 +94,13 @@ def known(fact: T | Unread) -> T:
     if isinstance(fact, Unread):
         raise SkippedError(fact.reason)
     return fact
+
+
+def unreadable(fact: object, name: str) -> Iterator[Found]:
+    """Finds what a subject hangs on and what cannot be read, whether it is there or not."""
+    if isinstance(fact, Unread) and not fact.missing:
+        yield Found(
+            f"What AWS has of {name} cannot be read: {fact.reason}",
+            "Let this portal's identity, or the role in the registry, read it: docs/doctor.md has "
+            "the permissions. If AWS did not answer, run the doctor again.",
+        )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
 from streams.doctor.checks.functions import GONE
-from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts
+from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts, Unread
 from streams.models import Kind
 from streams.models.secrets import fingerprint
 from streams.net.errors import BusyError
@@ -23,7 +23,7 @@ _CAUSES = (
     "permission-url", "permission-invoke", "environment-unset", "environment-differs",
     "alias-weighted", "url-differs", "gateway-missing", "mapping-absent", "mapping-unquoted",
     "mapping-quoted", "mapping-append", "mapping-dynamic", "mapping-differs", "mapping-undeployed",
-    "gateway-canary", "integration-elsewhere",
+    "gateway-canary", "integration-elsewhere", "stage-missing", "secret-without-value",
 )  # fmt: skip
 
 
@@ -53,6 +53,26 @@ def url_differs(endpoint: EndpointFacts) -> Iterator[Found]:
 
 
 @check(
+    "secret-without-value",
+    Severity.ERROR,
+    "The secret has a value",
+    consequence="Nothing is sent, and the origin refuses every download.",
+)
+def secret_without_value(endpoint: EndpointFacts) -> Iterator[Found]:
+    if endpoint.secret is None:
+        raise SkippedError("No secret is sent to it.")
+    value = endpoint.secret.value
+    if isinstance(value, Unread) and value.missing:
+        yield Found(
+            value.reason,
+            "Apply a registry that names one (value_from_env, value_from_file), or let "
+            "manage.py provision take over the one that the function holds.",
+        )
+        return
+    known(value)
+
+
+@check(
     "secret-refused",
     Severity.ERROR,
     "The current value is accepted",
@@ -63,8 +83,8 @@ def secret_refused(endpoint: EndpointFacts) -> Iterator[Found]:
     answer = _answer(endpoint)
     if endpoint.secret is None:
         raise SkippedError("No secret is sent to it.")
+    ours = known(endpoint.secret.value)
     if answer.code == "origin_forbidden":
-        ours = known(endpoint.secret.value)
         yield Found(
             f"The origin of {endpoint.endpoint} refuses the current value of "
             f"{endpoint.secret.name}.",

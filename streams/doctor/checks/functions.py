@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.crypto import constant_time_compare
 
 from streams.aws.functions import PUBLIC, Configuration, Statement, UrlConfig
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
+from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.facts import FunctionFacts, Unread
 from streams.models.secrets import fingerprint
 
@@ -37,6 +37,16 @@ def missing(function: FunctionFacts) -> Iterator[Found]:
         )
         return
     known(function.latest)
+
+
+@check(
+    "function-unreadable",
+    Severity.WARNING,
+    "The function can be looked at",
+    consequence="Its faults stay unseen, and its secret cannot rotate.",
+)
+def cannot_be_read(function: FunctionFacts) -> Iterator[Found]:
+    yield from unreadable(function.latest, f"the {function.name}")
 
 
 @check(
@@ -374,7 +384,7 @@ def _value(function: FunctionFacts) -> str:
     if secret.rotating:
         raise SkippedError(f"A rotation of {secret.name} is under way.")
     if not function.holds:
-        raise SkippedError("It is the one of its pair that is not in use.")
+        raise SkippedError("It is not the one of its pair that is known to be in use.")
     return known(secret.value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.crypto import constant_time_compare
 
 from streams.aws.gateways import Mapped
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
+from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import GatewayFacts, Unread
 from streams.models.secrets import fingerprint
@@ -30,6 +30,34 @@ def missing(gateway: GatewayFacts) -> Iterator[Found]:
         )
         return
     known(gateway.saved)
+
+
+@check(
+    "gateway-unreadable",
+    Severity.WARNING,
+    "The integration can be looked at",
+    consequence="Its faults stay unseen, and the secret cannot rotate.",
+)
+def cannot_be_read(gateway: GatewayFacts) -> Iterator[Found]:
+    yield from unreadable(gateway.saved, gateway.name)
+
+
+@check(
+    "stage-missing",
+    Severity.ERROR,
+    "The stage exists",
+    consequence="Nothing comes through this gateway, and the secret cannot rotate.",
+    follows_from=("gateway-missing",),
+)
+def stage_missing(gateway: GatewayFacts) -> Iterator[Found]:
+    if isinstance(gateway.deployment, Unread) and gateway.deployment.missing:
+        yield Found(
+            f"The API of {gateway.name} has no such stage.",
+            "Correct the stage in the registry, or deploy the API to it.",
+            cli=(_deployment(gateway),),
+        )
+        return
+    known(gateway.deployment)
 
 
 @check("mapping-absent", Severity.ERROR, "The header is mapped", consequence=_REFUSED)
@@ -206,6 +234,7 @@ def integration_elsewhere(gateway: GatewayFacts) -> Iterator[Found]:
     follows_from=(
         *GONE, "function-not-active", "url-missing", "url-auth", "permission-url",
         "permission-invoke", "environment-unset", "environment-differs", "gateway-missing",
+        "stage-missing",
         "mapping-absent", "mapping-unquoted", "mapping-quoted", "mapping-append", "mapping-dynamic",
         "mapping-differs", "mapping-undeployed", "gateway-canary", "integration-elsewhere",
         "alias-weighted",
