@@ -5,7 +5,7 @@ Nothing is changed. What cannot be read is a fact too, with its reason.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -50,6 +50,10 @@ from streams.rotation.probing import Verdict, asker
 from streams.rotation.problems import UnfitError
 
 T = TypeVar("T")
+
+# Seconds until AWS is asked once more, and at most where it says how long.
+AGAIN = 0.5
+PATIENCE = 5.0
 _LATE = Unread("The time of this run was up before it could be read.")
 
 
@@ -71,16 +75,25 @@ class Gatherer:
         else:
             chosen, secrets = endpoints, self._secrets_of(endpoints)
         for secret in secrets:
-            self.say(f"secret {secret.name}")
-            yield from self.functions(secret)
-            for gateway in _gateways(secret):
-                yield self._gateway(gateway)
+            yield from self._around(secret)
         for number, endpoint in enumerate(chosen, start=1):
             self.say(f"endpoint {endpoint.slug} ({number} of {len(chosen)})")
             facts = self._endpoint(endpoint)
             if endpoint.kind == Kind.LAMBDA:
                 yield from facts.functions
             yield facts
+
+    def _around(self, secret: Secret) -> Iterator[Subject]:
+        """What checks and sends it."""
+        before = self._secret(secret)
+        self.say(f"secret {secret.name}")
+        facts: list[FunctionFacts | GatewayFacts] = [*self.functions(secret)]
+        facts += [self._gateway(gateway) for gateway in _gateways(secret)]
+        # A rotation that began meanwhile explains what was seen.
+        if secret.is_rotating() or _value(secret) != before.value:
+            moving = replace(before, rotating=True)
+            facts = [replace(one, secret=moving) for one in facts]
+        yield from facts
 
     def functions(self, secret: Secret) -> tuple[FunctionFacts, ...]:
         """The function that checks it, or both aliases of a pair; none where none is registered."""
@@ -265,6 +278,7 @@ class Gatherer:
             except ControlError as exc:
                 if last or not exc.passing or self._is_late():
                     return Unread(str(exc), missing=isinstance(exc, MissingError))
+                time.sleep(min(exc.retry_after or AGAIN, PATIENCE))
         raise AssertionError("unreachable")
 
     def _timely(self, ask: Callable[[], T]) -> T | Unread:

@@ -212,3 +212,12 @@ def test_a_file_that_is_fetched_in_segments_needs_time_for_one_of_them(
     endpoint = replace(ENDPOINT, right=answer, functions=(function,), segment=segment)
 
     assert ids(endpoint) == found
+
+
+def test_a_hint_keeps_its_names_as_they_are_written() -> None:
+    hint = "Operators: allow it with SPILLWAY_PRIVATE_ORIGINS if it is yours."
+    answer = Answer("address_forbidden", "It may not be connected to.", hint)
+
+    (finding,) = judged([replace(ENDPOINT, right=answer)]).findings
+
+    assert finding.found.fix == "Allow it with SPILLWAY_PRIVATE_ORIGINS if it is yours."

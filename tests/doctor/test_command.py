@@ -9,7 +9,9 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django.fixtures import Settings
 
+from streams.doctor import run
 from streams.models import Endpoint, Secret
+from streams.rotation import engine, starting
 from tests.doctor.conftest import Clinic, doctor
 from tests.doctor.test_gateways import OTHER, _append, _unquoted
 
@@ -107,6 +109,21 @@ def test_an_aws_that_is_away_is_no_fault_of_the_function(
     (finding,) = told["findings"]
     assert (finding["id"], clinic.status) == ("function-unreadable", 0)
     assert "did not answer (GetFunctionConfiguration, EndpointConnection" in finding["sentence"]
+
+
+def test_a_rotation_that_begins_meanwhile_is_no_fault(clinic: Clinic) -> None:
+    clinic.rest()
+
+    def say(what: str) -> None:
+        if what == "secret orders":
+            starting.start(clinic.secret, by="ada")
+            clinic.set_variables(SECRET_HEADER_NEXT=OTHER)
+
+    report = run.examine(None, engine.account(), seconds=60, say=say)
+
+    assert report.findings == []
+    skipped = {one.check.id for one in report.skipped if "rotation of orders" in one.reason}
+    assert {"environment-next", "environment-differs", "mapping-differs"} <= skipped
 
 
 @pytest.mark.slow

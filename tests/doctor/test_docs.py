@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from streams.doctor.checks import ALL
+from streams.doctor.checks import ALL, Severity
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
 
@@ -28,3 +28,12 @@ def test_ids_are_words_with_hyphens_and_causes_are_checks() -> None:
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", one) for one in ids)
     assert {cause for check in ALL for cause in check.follows_from} <= set(ids)
+
+
+def test_no_error_is_hidden_behind_a_warning() -> None:
+    by_id = {check.id: check for check in ALL}
+    rank = list(Severity)
+
+    for check in ALL:
+        for cause in check.follows_from:
+            assert rank.index(by_id[cause].severity) <= rank.index(check.severity), check.id

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streams.models import Endpoint, Gateway
-from tests.doctor.conftest import HEADER, Clinic
+from tests.doctor.conftest import HANDLER, HEADER, OTHERS, Clinic
 
 OTHER = "other-" + "o" * 32
 
@@ -48,7 +48,19 @@ def _other(clinic: Clinic) -> None:
 
 
 def _elsewhere(clinic: Clinic) -> None:
-    _rest_maps(clinic, f"'{clinic.value}'", uri="https://example.com/")
+    other = clinic.aws.deploy_function(
+        f"{clinic.name}-2", HANDLER, "app.handler", {**OTHERS, "SECRET_HEADER": clinic.value}
+    )
+    _rest_maps(clinic, f"'{clinic.value}'", uri=other)
+
+
+def test_a_gateway_that_leads_nowhere_is_an_error_beside_the_warning(clinic: Clinic) -> None:
+    _rest_maps(clinic, f"'{clinic.value}'", uri="http://127.0.0.1:1/")
+
+    told = clinic.run()
+
+    assert [one["id"] for one in told["findings"]] == ["does-not-open", "integration-elsewhere"]
+    assert clinic.status == 1
 
 
 def _quoted(clinic: Clinic) -> None:

@@ -37,7 +37,8 @@ class Found:
 class Check:
     """`id` is stable, and a heading of docs/doctor.md.
 
-    Where one of `follows_from` is found too, this is its consequence and is not told beside it.
+    Where one of `follows_from` is found too, this is its consequence and is not told beside it. A
+    cause is never less severe: a warning must not hide an error.
     """
 
     id: str

@@ -21,9 +21,9 @@ WRONG = "with a wrong value"
 _CAUSES = (
     *GONE, "function-not-active", "function-in-vpc", "url-missing", "url-auth", "url-buffered",
     "permission-url", "permission-invoke", "environment-unset", "environment-differs",
-    "alias-weighted", "url-differs", "gateway-missing", "mapping-absent", "mapping-unquoted",
+    "url-differs", "gateway-missing", "mapping-absent", "mapping-unquoted",
     "mapping-quoted", "mapping-append", "mapping-dynamic", "mapping-differs", "mapping-undeployed",
-    "gateway-canary", "integration-elsewhere", "stage-missing", "secret-without-value",
+    "stage-missing", "secret-without-value",
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def does_not_open(endpoint: EndpointFacts) -> Iterator[Found]:
     if answer.code and not (answer.code == "origin_forbidden" and endpoint.secret):
         yield Found(
             f"The origin of {endpoint.endpoint} does not open: {answer.sentence}",
-            answer.hint.removeprefix("Operators: ").capitalize(),
+            _sentence(answer.hint.removeprefix("Operators: ")),
             evidence=(f"code: {answer.code}",),
         )
 
@@ -210,6 +210,10 @@ def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
             "Raise its time-out (900 s at most), or fetch the export in segments.",
             evidence=(f"Timeout: {most} s", f"size: {answer.size} bytes"),
         )
+
+
+def _sentence(hint: str) -> str:
+    return hint[:1].upper() + hint[1:]
 
 
 def _answer(endpoint: EndpointFacts) -> Answer:

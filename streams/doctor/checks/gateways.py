@@ -236,8 +236,7 @@ def integration_elsewhere(gateway: GatewayFacts) -> Iterator[Found]:
         "permission-invoke", "environment-unset", "environment-differs", "gateway-missing",
         "stage-missing",
         "mapping-absent", "mapping-unquoted", "mapping-quoted", "mapping-append", "mapping-dynamic",
-        "mapping-differs", "mapping-undeployed", "gateway-canary", "integration-elsewhere",
-        "alias-weighted",
+        "mapping-differs", "mapping-undeployed",
     ),
 )  # fmt: skip
 def refused(gateway: GatewayFacts) -> Iterator[Found]:
