@@ -122,7 +122,6 @@ class EndpointFacts(Subject):
     """
 
     kind: str = ""
-    auth: str = ""
     url: str = ""
     compressed: bool = False
     # Bytes of one segment; None where it comes in one stream.

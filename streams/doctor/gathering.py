@@ -241,7 +241,6 @@ class Gatherer:
             endpoint=endpoint.slug,
             secret_name=secret.name if secret else "",
             kind=endpoint.kind,
-            auth=endpoint.auth,
             url=endpoint.url,
             compressed=endpoint.keep_gzip,
             segment=(endpoint.segments or {}).get("size"),

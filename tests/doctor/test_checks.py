@@ -55,7 +55,7 @@ GATEWAY = GatewayFacts(
 )  # fmt: skip
 ENDPOINT = EndpointFacts(
     name="endpoint orders", about=frozenset({"endpoint orders"}), depends=ABOUT,
-    endpoint="orders", secret_name="orders", kind="function-url", auth="secret-header", url=URL,
+    endpoint="orders", secret_name="orders", kind="function-url", url=URL,
     secret=SECRET, functions=(FUNCTION,), right=Answer(part=True, etag='"v1"', size=1000),
     wrong=dict.fromkeys(
         ("without the header", "with an empty header", "with a wrong value"), Verdict.REFUSED
