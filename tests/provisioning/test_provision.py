@@ -304,5 +304,5 @@ def test_what_was_provisioned_the_doctor_finds_well(site: Site) -> None:
     call_command("doctor", "--json", stdout=out, stderr=io.StringIO())
 
     assert json.loads(out.getvalue())["findings"] == []
-    assert site.proxy.changes == []
+    assert site.proxy.changing == []
     assert value_of() not in out.getvalue()
