@@ -55,6 +55,7 @@ def size_of(portal: Portal) -> int:
     return int(status.split("VmSize:")[1].split()[0]) * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 def test_what_never_ends_fills_no_memory(origin: Origin, tmp_path: Path) -> None:
     # Each thread may reserve an arena of 64 MiB of addresses, which is not memory.

@@ -161,6 +161,7 @@ def test_sigterm_lets_a_download_finish(origin: Origin, tmp_path: Path) -> None:
         assert portal.record(exchange_head)["state"] == "complete"
 
 
+@pytest.mark.slow
 def test_when_time_to_drain_runs_out_a_download_is_cut(origin: Origin, tmp_path: Path) -> None:
     with running(tmp_path, origin, SPILLWAY_DRAIN_TIMEOUT="1") as portal:
         exchange = portal.ask(origin.on(trickling(15)))

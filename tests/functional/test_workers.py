@@ -101,6 +101,7 @@ def is_open(port: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_sigterm_lets_downloads_of_all_workers_finish(origin: Origin, tmp_path: Path) -> None:
     with running(tmp_path, origin, workers=2) as portal:
         cases = [origin.on(trickling(4)) for _ in range(8)]

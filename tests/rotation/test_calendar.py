@@ -116,6 +116,7 @@ def clock(transactional_db: None) -> Iterator[time_machine.Traveller]:
     connection.close()
 
 
+@pytest.mark.slow
 def test_months_of_ticks_with_outages_and_clocks_put_back(
     clock: time_machine.Traveller, secret: Secret
 ) -> None:

@@ -144,10 +144,8 @@ def test_some_calls_that_go_wrong(worlds: Worlds) -> None:
     worlds.go_wrong(
         [
             ("lambda:UpdateFunctionConfiguration", 1, Kind.PLAIN, Fault.REPLY_LOST),
-            ("apigateway:CreateDeployment", 1, Kind.PLAIN, Fault.DENIED),
             ("apigatewayv2:CreateDeployment", 1, Kind.PLAIN, Fault.KILLED_BEFORE),
             ("lambda:UpdateAlias", 2, Kind.RELEASED, Fault.KILLED_AFTER),
-            ("apigateway:UpdateStage", 1, Kind.RELEASED, Fault.PRECONDITION),
         ]
     )
 
