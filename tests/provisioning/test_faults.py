@@ -13,7 +13,7 @@ from django.core.management import CommandError
 from sandbox.client import Sandbox
 from tests.provisioning.conftest import ROOT, Site
 from tests.provisioning.proxy import CountingProxy
-from tests.provisioning.test_provision import rows, status
+from tests.provisioning.test_provision import passes, rows, status
 from tests.rotation.proxy import Fault
 
 # The environment, the URL, two statements, two resources, a method, an integration, a deployment.
@@ -107,7 +107,7 @@ def test_a_lost_answer_and_a_throttled_call_are_survived(
 
     told = site.provision(*site.rest_words(site.rest_api()))
 
-    assert status(told["gateway_url"]) == 206
+    assert passes(told["gateway_url"])
     assert status(told["url"]) == 403
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_made_twice_in_an_http_api_when_an_answer_is_lost(
 
     routes, integrations, _ = site.snapshot(api_id)["apis"][0]
     assert (len(routes), len(integrations)) == (2, 2)
-    assert status(told["gateway_url"]) == 206
+    assert passes(told["gateway_url"])
 
 
 class Processes:
@@ -186,7 +186,7 @@ def test_killed_anywhere_and_run_again_it_is_right(
     value = site.variables()["SECRET_HEADER"]
     url = site.aws.client("lambda").get_function_url_config(FunctionName=site.name)["FunctionUrl"]
     assert (status(url, value), status(url)) == (206, 403)
-    assert status(words[-1]) == 206
+    assert passes(words[-1])
     site.proxy.restart()
     assert processes.run(*words, proxy=site.proxy)[0] == 0
     assert site.proxy.changing == []
