@@ -46,8 +46,8 @@ try-node: setup
 test: setup try-node  ## Runs the tests that take less than ten minutes in all
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup try-node  ## Runs all tests, also the slow ones
-	$(BIN)/python -m pytest
+test-all: setup try-node  ## Runs all tests, also the slow ones (WHICH='-m slow': these alone)
+	$(BIN)/python -m pytest $(WHICH)
 
 lint: setup  ## Checks style, types, imports, templates, migrations and locks
 	$(BIN)/ruff check .
