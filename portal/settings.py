@@ -187,16 +187,11 @@ if CELERY_BROKER_URL.startswith("redis"):
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 4, "socket_timeout": 5}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The embedded broker: one folder, which sender and worker share.
-    _broker = STATE_DIR / "broker"
+    CELERY_BROKER_TRANSPORT = "portal.broker:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS |= {
-        "data_folder_in": str(_broker / "messages"),
-        "data_folder_out": str(_broker / "messages"),
-        "processed_folder": str(_broker / "processed"),
-        "control_folder": str(_broker / "control"),
+        "data_folder_in": str(STATE_DIR / "broker"),
         "polling_interval": 0.2,
     }
-    for _folder in ("messages", "processed", "control"):
-        (_broker / _folder).mkdir(parents=True, exist_ok=True)
 
 LOGGING_CONFIG = None
 log.configure(debug=DEBUG)

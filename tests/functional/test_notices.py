@@ -53,7 +53,7 @@ class Crew:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
-        for message in (self.folder / "broker" / "messages").iterdir():
+        for message in (self.folder / "broker").iterdir():
             message.unlink()
 
     def database(self) -> sqlite3.Connection:
