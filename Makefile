@@ -43,11 +43,14 @@ $(NODE_STAMP): functions/nodejs/package-lock.json functions/nodejs/build-runtime
 try-node: setup
 	@$(MAKE) --no-print-directory node || echo "Going on without Node.js: its tests will skip."
 
+# On all cores; each has its own database, stand-in for AWS and portals.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal --durations 25
+
 test: setup try-node  ## Runs the tests that take less than ten minutes in all
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup try-node  ## Runs all tests, also the slow ones (WHICH='-m slow': these alone)
-	$(BIN)/python -m pytest $(WHICH)
+	$(PYTEST) $(WHICH)
 
 lint: setup  ## Checks style, types, imports, templates, migrations and locks
 	$(BIN)/ruff check .

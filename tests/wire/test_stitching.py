@@ -463,6 +463,7 @@ def test_a_part_of_a_zipped_page_is_never_a_whole(
 @pytest.mark.parametrize(
     "sent",
     [b"[]", gzip.compress(b"[]")[:-8] + bytes(8), gzip.compress(b"[]") + b"more"],
+    ids=["plain", "another checksum", "more behind"],
 )
 def test_what_is_not_gzip_is_refused(sent: bytes) -> None:
     with pytest.raises(PageShapeError, match="not valid gzip"):
