@@ -200,6 +200,7 @@ UNFOLD = {
     "SITE_TITLE": "Spillway",
     "SITE_HEADER": "Spillway",
     "SITE_URL": "/",
+    "STYLES": [lambda request: static("spillway/operate.css")],
     "SITE_FAVICONS": [
         {
             "rel": "icon",

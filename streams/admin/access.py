@@ -24,11 +24,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_staff", "is_active", "last_login")
+    # Django's two boxes with arrows cannot be used with a screen reader, and are too wide.
+    filter_horizontal = ()
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    pass
+    filter_horizontal = ()
 
 
 @admin.register(ApiToken)

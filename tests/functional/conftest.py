@@ -105,7 +105,7 @@ def _python(environment: dict[str, str], *words: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -191,7 +191,7 @@ def running(
         )
     try:
         text = folder / "log"
-        assert until(lambda: "startup complete" in text.read_text(), 30), text.read_text()
+        assert until(lambda: "startup complete" in text.read_text(), 60), text.read_text()
         port = int(re.findall(r"Serving on http://127\.0\.0\.1:(\d+)/", text.read_text())[-1])
         yield Portal(process, port, token, folder, environment, origin)
     finally:
