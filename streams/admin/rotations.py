@@ -5,28 +5,21 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
-from streams.models import DriftCheck, Mode, Rotation, RotationEvent, Secret
-from streams.rotation import starting
+from streams.models import DriftCheck, Mode, Rotation, RotationState, Secret
+from streams.rotation import starting, timeline
 from streams.rotation.engine import waits
 from streams.rotation.problems import RotationError
+from streams.rotation.timeline import StepState, Told
 from streams.tasks import advance_rotation, ring
-
-
-class EventInline(TabularInline):  # type: ignore[misc]
-    model = RotationEvent
-    fields = readonly_fields = ("at", "step", "text")
-    ordering = ("pk",)
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Rotation)
@@ -35,12 +28,19 @@ class RotationAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("state", "mode")
     search_fields = ("secret__name",)
     list_select_related = ("secret",)
-    fields = (
-        "secret", "mode", "state", "step", "back", "waiting", "problem", "attempts", "old", "new",
-        "requested_by", "started_at", "step_at", "due_at", "finished_at",
-    )  # fmt: skip
-    inlines = (EventInline,)
     actions = None
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Its story: there is nothing about it to edit."""
+        rotation = self.get_object(request, object_id)
+        if rotation is None:
+            raise Http404
+        if not self.has_view_permission(request, rotation):
+            raise PermissionDenied
+        context = self.admin_site.each_context(request) | _story(request, rotation)
+        return render(request, "admin/streams/rotation/page.html", context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -50,6 +50,60 @@ class RotationAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+_LOOKS = {
+    RotationState.RUNNING: ("busy", "sync"),
+    RotationState.STUCK: ("bad", "error"),
+    RotationState.COMPLETED: ("good", "check_circle"),
+    RotationState.ROLLED_BACK: ("calm", "undo"),
+    RotationState.FAILED: ("bad", "error"),
+}
+_WORDS = {
+    StepState.DONE: _("done"),
+    StepState.NOW: _("now"),
+    StepState.STOPPED: _("stopped here"),
+    StepState.AHEAD: _("not begun"),
+    StepState.UNDONE: _("taken back"),
+}
+
+
+def _story(request: HttpRequest, rotation: Rotation) -> dict[str, Any]:
+    look, icon = _LOOKS[RotationState(rotation.state)]
+    steps = timeline.timeline(rotation)
+    return {
+        "title": _("Rotation of %s") % rotation.secret,
+        "rotation": rotation,
+        "look": look,
+        "icon": icon,
+        "sentence": _sentence(rotation, steps),
+        "slow": timeline.is_slow(rotation, timezone.now()),
+        "steps": [
+            {
+                "name": step.name,
+                "state": step.state,
+                "word": _WORDS[step.state],
+                "ended_at": step.ended_at,
+                "events": step.events,
+            }
+            for step in steps
+        ],
+        "may_act": request.user.has_perm("streams.change_secret"),
+    }
+
+
+def _sentence(rotation: Rotation, steps: list[Told]) -> str:
+    """Where it stands, in one sentence."""
+    if rotation.finished_at:
+        took = timesince(rotation.started_at, rotation.finished_at)
+        return gettext("It took %s.") % took
+    number = [step.name for step in steps].index(rotation.step) + 1
+    told = (
+        gettext("Going back, at %(step)s.")
+        if rotation.back
+        else gettext("At %(step)s, step %(number)d of %(count)d.")
+    )
+    return told % {"step": rotation.step, "number": number, "count": len(steps)}
 
 
 def rotate(request: HttpRequest, secret_id: str, context: dict[str, Any]) -> HttpResponse:

@@ -151,6 +151,8 @@ class _Worker:
             RotationEvent.objects.create(
                 rotation=self.rotation, step=before.step, text=after.problem
             )
+        if passing := _passing(before, after):
+            RotationEvent.objects.create(rotation=self.rotation, step=before.step, text=passing)
         if after.state != RotationState.RUNNING:
             telling.tell_state(self.rotation.pk)
         if (after.step, after.state) != (before.step, before.state):
@@ -163,6 +165,16 @@ class _Worker:
                     "state": str(after.state),
                 },
             )
+
+
+def _passing(before: Progress, after: Progress) -> str:
+    """What became of the step that was left; empty where none was, or it turns back there."""
+    ended = after.state in {RotationState.COMPLETED, RotationState.ROLLED_BACK}
+    if after.back != before.back or (after.step == before.step and not ended):
+        return ""
+    if after.reached == before.step:
+        return f"It goes on from {after.step} once more."
+    return "Taken back." if before.back else "Done."
 
 
 def _progress_of(rotation: Rotation) -> Progress:
