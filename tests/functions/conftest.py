@@ -20,7 +20,7 @@ import pytest
 FUNCTION = Path(__file__).resolve().parents[2] / "functions" / "python"
 sys.path.insert(0, str(FUNCTION))
 
-from tests.functions import fake_runtime_api, fake_s3  # noqa: E402
+from tests.functions import fake_runtime_api, fake_s3, third_party  # noqa: E402
 from tests.functions.fake_runtime_api import FakeRuntimeApi  # noqa: E402
 from tests.functions.fake_s3 import FakeS3  # noqa: E402
 
@@ -111,6 +111,21 @@ def run(api: FakeRuntimeApi, tmp_path: Path) -> Iterator[Callable[..., Function]
     """Starts a runtime that asks `api` for work."""
     with runtimes(tmp_path) as start:
         yield functools.partial(start, api=api)
+
+
+@pytest.fixture(scope="session")
+def kept(pytestconfig: pytest.Config) -> Path:
+    """Where fetched programs stay for the next run."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    return cache.mkdir("emulators")
+
+
+@pytest.fixture
+def cargo_lambda(kept: Path, tmp_path: Path) -> Iterator[str]:
+    binary = third_party.program("cargo-lambda", kept)
+    with third_party.cargo_lambda(binary, tmp_path) as address:
+        yield address
 
 
 @pytest.fixture

@@ -103,6 +103,36 @@ def test_the_request_becomes_the_event_of_a_function_url(serve: Callable[..., Se
     assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("on_lambda", "told", "request_id"),
+    [
+        ("127.0.0.1:1", '{"request_id": "told", "deadline": 4102444800000}', "told"),
+        ("127.0.0.1:1", '{"request_id": ', None),
+        ("127.0.0.1:1", "null", None),
+        ("", '{"request_id": "forged", "deadline": 4102444800000}', None),
+    ],
+)
+def test_what_an_adapter_tells_of_the_invocation_counts_on_lambda_alone(
+    serve: Callable[..., Serving], on_lambda: str, told: str, request_id: str | None
+) -> None:
+    serving = serve("handlers.invocation", AWS_LAMBDA_RUNTIME_API=on_lambda)
+
+    answer = serving.ask(
+        "GET / HTTP/1.1",
+        f"x-amzn-lambda-context: {told}",
+        f"x-amzn-request-context: {told}",
+    )
+
+    size, _, rest = answer.body.partition(b"\r\n")
+    known = json.loads(rest[: int(size, 16)])
+    context = known["event"]["requestContext"]
+    assert (known["aws_request_id"] == request_id) == bool(request_id)
+    assert (known["deadline_ms"] == 4102444800000) == bool(request_id)
+    assert context.get("request_id") == request_id
+    # What it does not tell stays what the connection says.
+    assert context["http"]["sourceIp"] == "127.0.0.1"
+
+
 def test_the_guard_refuses_here_too(serve: Callable[..., Serving]) -> None:
     serving = serve("handlers.secret", SECRET_HEADER="right")
 

@@ -23,21 +23,6 @@ MEGABYTE = 1_000_000
 Ask = Callable[..., tuple[Function, http.client.HTTPResponse]]
 
 
-@pytest.fixture(scope="session")
-def kept(pytestconfig: pytest.Config) -> Path:
-    """Where fetched programs stay for the next run."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    return cache.mkdir("emulators")
-
-
-@pytest.fixture
-def cargo_lambda(kept: Path, tmp_path: Path) -> Iterator[str]:
-    binary = third_party.program("cargo-lambda", kept)
-    with third_party.cargo_lambda(binary, tmp_path) as address:
-        yield address
-
-
 @pytest.fixture
 def rie(kept: Path) -> Path:
     return third_party.program("aws-lambda-rie", kept)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.functions.conftest import FUNCTION
+from tests.functions.languages import FUNCTIONS
 
+FUNCTION = FUNCTIONS / "python"
 PINNED = Path(__file__).resolve().parents[2] / "requirements" / "emulators.txt"
 PROGRAMS = {
     "cargo-lambda": ("cargo_lambda-*.whl", "*.data/scripts/cargo-lambda"),

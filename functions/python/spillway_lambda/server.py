@@ -1,12 +1,13 @@
 """The same handlers over plain HTTP: behind Lambda Web Adapter, on ECS, or on any machine.
 
-`python3 -m spillway_lambda.server app.handler` serves on `PORT` (8080), and answers `/healthz`
-itself. One thread a connection, one request a connection. It speaks no TLS: put a load balancer or
-the portal's private network in front.
+`python3 -m spillway_lambda.server app.handler` serves on `AWS_LWA_PORT`, `PORT` or 8080, and
+answers `/healthz` itself. One thread a connection, one request a connection. It speaks no TLS: put
+a load balancer or the portal's private network in front.
 """
 
 import argparse
 import base64
+import json
 import os
 import re
 import secrets
@@ -33,6 +34,10 @@ HEALTH = "/healthz"
 PATIENCE = 120
 # As on Lambda.
 LARGEST_BODY = 6 * 1024 * 1024
+
+# Where Lambda Web Adapter tells of an invocation, as JSON.
+LAMBDA_CONTEXT = "x-amzn-lambda-context"
+REQUEST_CONTEXT = "x-amzn-request-context"
 
 # What belongs to a connection is for the server to say.
 OURS = {"connection", "keep-alive", "trailer", "transfer-encoding", "upgrade", "date", "server"}
@@ -90,7 +95,7 @@ class _Connection(BaseHTTPRequestHandler):
             self._send_head(Head(200, {"Content-Type": "text/plain", "Content-Length": "3"}))
             self.wfile.write(b"" if self.command == "HEAD" else b"ok\n")
             return
-        request_id = secrets.token_hex(16)
+        request_id = _told(self, LAMBDA_CONTEXT).get("request_id") or secrets.token_hex(16)
         begun = self._begin(request_id)
         try:
             self._send(begun, request_id)
@@ -103,7 +108,7 @@ class _Connection(BaseHTTPRequestHandler):
         def refusing(event: Event, context: Context) -> Any:
             raise refusal
 
-        invocation = Invocation(event_of(self, b"", request_id), _context(request_id))
+        invocation = Invocation(event_of(self, b"", request_id), context_of(self, request_id))
         try:
             body = self._body()
             invocation = Invocation(event_of(self, body, request_id), invocation.context)
@@ -176,7 +181,8 @@ def event_of(request: BaseHTTPRequestHandler, body: bytes, request_id: str) -> E
         "rawPath": path or "/",
         "rawQueryString": query,
         "headers": fields,
-        "requestContext": _request_context(request, fields, request_id),
+        "requestContext": _request_context(request, fields, request_id)
+        | _told(request, REQUEST_CONTEXT),
         "isBase64Encoded": bool(body),
     }
     if cookies:
@@ -216,16 +222,33 @@ def _parameters(query: str) -> dict[str, str]:
     return joined
 
 
-def _context(request_id: str) -> Context:
-    # Nobody ends a response here, except Lambda itself behind the adapter: 15 minutes at most.
+def context_of(request: BaseHTTPRequestHandler, request_id: str) -> Context:
+    """What the adapter tells of the invocation. Elsewhere nobody ends a response: 15 minutes."""
+    told = _told(request, LAMBDA_CONTEXT)
     return Context(
         aws_request_id=request_id,
-        invoked_function_arn="",
-        deadline_ms=int((time.time() + 900) * 1000),
+        invoked_function_arn=told.get("invoked_function_arn") or "",
+        deadline_ms=told.get("deadline") or int((time.time() + 900) * 1000),
         function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
         function_version=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
         memory_limit_in_mb=os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""),
     )
+
+
+def _told(request: BaseHTTPRequestHandler, field: str) -> dict[str, Any]:
+    """What Lambda Web Adapter tells of the invocation in `field`; empty without an adapter.
+
+    Anybody can send such a field. It counts on Lambda alone, where the adapter is the only one who
+    connects and writes it anew.
+    """
+    if not os.environ.get("AWS_LAMBDA_RUNTIME_API"):
+        return {}
+    try:
+        # The adapter writes UTF-8, and a header is read as Latin-1.
+        told = json.loads(request.headers.get(field, "").encode("latin-1"))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _sendable(begun: Begun, request_id: str) -> Begun:
@@ -266,13 +289,18 @@ def _of_length(pieces: Iterator[bytes], length: int | None) -> Iterator[bytes]:
         raise BadLengthError(f"the body has {came} of {length} bytes")
 
 
+def _port() -> str:
+    # In the adapter's own order, so that it finds this server.
+    return os.environ.get("AWS_LWA_PORT") or os.environ.get("PORT") or "8080"
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m spillway_lambda.server", description="Serves a handler over plain HTTP."
     )
     parser.add_argument("handler", help="module.function, as a function's setting has it")
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - as containers are reached
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "8080")
+    parser.add_argument("--port", type=int, default=_port())
     chosen = parser.parse_args(arguments)
     handler = load_handler(chosen.handler, os.environ.get("LAMBDA_TASK_ROOT") or ".")
     # Closing it waits for the threads that still answer.
