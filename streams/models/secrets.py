@@ -19,9 +19,12 @@ from streams.models.fields import EncryptedField
 # single quotes of a REST API's mapping.
 LEGAL_VALUE = re.compile(r"[!-&(-~]{16,512}")
 
-# API Gateway cannot map these (see "Important notes" of "Data mapping" in its guide).
+# API Gateway cannot map these, or sends a value of its own: its guide has them under "Reserved
+# headers" of HTTP APIs, and under "Important notes" of REST APIs.
 UNMAPPABLE = re.compile(
-    r"(authorization|connection|host|via|content-.*|x-amzn?-.*|x-forwarded-.*)",
+    r"(access-control-.*|apigw-.*|authorization|connection|content-.*|date|expect|forwarded|host"
+    r"|keep-alive|max-forwards|origin|proxy-.*|te|trailers?|transfer-encoding|upgrade|user-agent"
+    r"|via|www-authenticate|x-amzn?-.*|x-forwarded-.*)",
     re.IGNORECASE,
 )
 

@@ -72,8 +72,12 @@ def test_a_value_that_could_not_stand_everywhere_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Authorization", "content-type", "X-Amz-Date", "x-amzn-trace-id", "Host", "a b", ""]
-)
+    "name",
+    [
+        "Authorization", "content-type", "X-Amz-Date", "x-amzn-trace-id", "Host", "Forwarded",
+        "Keep-Alive", "Access-Control-Allow-Origin", "apigw-secret", "a b", "",
+    ],
+)  # fmt: skip
 def test_a_header_that_a_gateway_cannot_map_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         validate_header_name(name)
