@@ -29,6 +29,8 @@ class Configuration:
     in_vpc: bool = False
     # Seconds that one invocation may take; 0 where AWS does not tell.
     timeout: int = 0
+    # What else a version is published with, by AWS's names.
+    shape: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -255,4 +257,20 @@ def _configuration(answer: dict[str, Any]) -> Configuration:
         arn=answer.get("FunctionArn", ""),
         in_vpc=bool((answer.get("VpcConfig") or {}).get("VpcId")),
         timeout=int(answer.get("Timeout") or 0),
+        shape=_shape(answer),
     )
+
+
+def _shape(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what stays as it is when a version is published: AWS sets other things by itself."""
+    vpc = answer.get("VpcConfig") or {}
+    return {
+        **{name: answer.get(name) for name in _KEPT},
+        "Layers": [layer.get("Arn") for layer in answer.get("Layers") or []],
+        "VpcConfig": [sorted(vpc.get(name) or []) for name in ("SubnetIds", "SecurityGroupIds")],
+    }
+
+
+_KEPT = (
+    "Handler", "Runtime", "MemorySize", "Timeout", "Role", "Architectures", "EphemeralStorage",
+)  # fmt: skip

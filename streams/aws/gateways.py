@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from streams.aws.calls import Calls
@@ -17,6 +18,9 @@ NOTE = "Spillway rotates a secret header"
 _STAGE_VARIABLE = re.compile(
     r"\$?stageVariables\.([A-Za-z0-9_]+)|\$\{stageVariables\.([A-Za-z0-9_]+)\}"
 )
+# Seconds that an integration may take where nobody has said otherwise.
+_REST_TIMEOUT = 29.0
+_HTTP_TIMEOUT = 30.0
 _DYNAMIC = re.compile(r"(method\.|integration\.|context\.|stageVariables\.|\$)")
 
 
@@ -25,13 +29,18 @@ class Mapped:
     """What an integration sends as the header, and the `uri` that it sends it to.
 
     `value` is None where none can be read. `variable` is the stage variable that holds it.
-    `problem` is `absent`, `unquoted`, `quoted`, `append` or `dynamic`.
+    `problem` is `absent`, `unquoted`, `quoted`, `append` or `dynamic`. `type` is `HTTP_PROXY` where
+    requests and answers pass as they are. `streams` is False where an answer is held until it is
+    whole. `timeout` are the seconds that it may take.
     """
 
     value: str | None = field(repr=False)
     variable: str = ""
     problem: str = ""
     uri: str = ""
+    type: str = ""
+    streams: bool = False
+    timeout: float = 0.0
 
 
 ABSENT = Mapped(None, problem="absent")
@@ -141,9 +150,24 @@ class RestIntegration:
         """The deployment that the stage has."""
         return str(self._stage().get("deploymentId", ""))
 
+    def deployed_at(self) -> datetime | None:
+        """`GetDeployment`: when that was made; None where AWS does not tell."""
+        deployment = self.deployment()
+        if not deployment:
+            return None
+        made: datetime | None = self._call("GetDeployment", deploymentId=deployment).get(
+            "createdDate"
+        )
+        return made
+
     def canary(self) -> bool:
         """Whether a share of the requests goes to another deployment."""
         return bool(self._stage().get("canarySettings"))
+
+    def edge(self) -> bool:
+        """`GetRestApi`: whether requests come by way of AWS's own CloudFront."""
+        configuration = self._call("GetRestApi").get("endpointConfiguration") or {}
+        return "EDGE" in (configuration.get("types") or [])
 
     def pending(self) -> list[str]:
         """What else a deployment would publish, in sentences without values."""
@@ -179,7 +203,13 @@ class RestIntegration:
         if mapped.variable:
             variables = self._stage().get("variables") or {}
             mapped = replace(mapped, value=variables.get(mapped.variable))
-        return replace(mapped, uri=str(integration.get("uri", "")))
+        return replace(
+            mapped,
+            uri=str(integration.get("uri", "")),
+            type=_upper(integration.get("type")),
+            streams=integration.get("responseTransferMode") == "STREAM",
+            timeout=_seconds(integration.get("timeoutInMillis"), _REST_TIMEOUT),
+        )
 
     def _export(self) -> dict[str, Any] | None:
         try:
@@ -231,8 +261,12 @@ class HttpIntegration:
     def saved(self) -> Mapped:
         """`GetIntegration`: what the next deployment publishes, or the stage by itself."""
         integration = self._integration()
-        parameters = integration.get("RequestParameters") or {}
-        return self._mapped(parameters, integration.get("IntegrationUri", ""))
+        return self._mapped(
+            integration.get("RequestParameters") or {},
+            uri=integration.get("IntegrationUri", ""),
+            type=_upper(integration.get("IntegrationType")),
+            timeout=_seconds(integration.get("TimeoutInMillis"), _HTTP_TIMEOUT),
+        )
 
     def save(self, value: str, *, uri: str = "") -> None:
         """`UpdateIntegration`, or `UpdateStage` where a stage variable holds the value.
@@ -299,7 +333,12 @@ class HttpIntegration:
         if not found:
             return None
         ours = next(iter(found.values()))
-        return self._mapped(ours.get("requestParameters") or {}, ours.get("uri", ""))
+        return self._mapped(
+            ours.get("requestParameters") or {},
+            uri=ours.get("uri", ""),
+            type=_upper(ours.get("type")),
+            timeout=_seconds(ours.get("timeoutInMillis"), _HTTP_TIMEOUT),
+        )
 
     def deploy(self) -> str:
         """`CreateDeployment` to the stage; nothing, where the stage deploys by itself."""
@@ -312,8 +351,22 @@ class HttpIntegration:
         """The deployment that the stage has."""
         return str(self._stage().get("DeploymentId", ""))
 
+    def deployed_at(self) -> datetime | None:
+        """`GetDeployment`: when that was made; None where AWS does not tell."""
+        deployment = self.deployment()
+        if not deployment:
+            return None
+        made: datetime | None = self._call("GetDeployment", DeploymentId=deployment).get(
+            "CreatedDate"
+        )
+        return made
+
     def canary(self) -> bool:
         """HTTP APIs have none."""
+        return False
+
+    def edge(self) -> bool:
+        """HTTP APIs are regional."""
         return False
 
     def pending(self) -> list[str]:
@@ -331,12 +384,12 @@ class HttpIntegration:
     def _stage(self) -> dict[str, Any]:
         return self._call("GetStage", StageName=self.stage)
 
-    def _mapped(self, parameters: Mapping[str, str], uri: str) -> Mapped:
+    def _mapped(self, parameters: Mapping[str, str], **how: Any) -> Mapped:
         mapped = _http_mapped(parameters, self.header)
         if mapped.variable:
             variables = self._stage().get("StageVariables") or {}
             mapped = replace(mapped, value=variables.get(mapped.variable))
-        return replace(mapped, uri=str(uri))
+        return replace(mapped, **how)
 
     def _export(self) -> dict[str, Any] | None:
         try:
@@ -375,6 +428,15 @@ def all_items(call: Callable[..., dict[str, Any]], operation: str) -> Iterator[d
         if not answer.get("NextToken"):
             return
         token = {"NextToken": answer["NextToken"]}
+
+
+def _upper(kind: Any) -> str:
+    """An integration's type: exports write it in small letters."""
+    return str(kind or "").upper()
+
+
+def _seconds(milliseconds: Any, default: float) -> float:
+    return float(milliseconds) / 1000 if milliseconds else default
 
 
 def _name_in(parameters: Mapping[str, str], name: str) -> str:
