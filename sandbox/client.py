@@ -184,7 +184,8 @@ class Sandbox:
         )
         where = {"restApiId": api_id, "resourceId": resource, "httpMethod": "GET"}
         apis.put_method(**where, authorizationType="NONE")
-        mode = {"responseTransferMode": "STREAM"} if stream else {}
+        # Without a time-out of its own, a stream ends after 29 s.
+        mode = {"responseTransferMode": "STREAM", "timeoutInMillis": 900_000} if stream else {}
         apis.put_integration(
             **where,
             type="HTTP_PROXY",

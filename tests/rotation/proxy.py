@@ -77,7 +77,8 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        return self.method != "GET"
+        # STS is asked by POST who is asking.
+        return self.method != "GET" and b"Action=GetCallerIdentity" not in self.body
 
 
 @dataclass
