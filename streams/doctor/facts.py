@@ -6,8 +6,10 @@ stand in no `repr`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from streams.aws.caller import Caller
 from streams.aws.functions import Alias, Configuration, UrlConfig
 from streams.aws.gateways import Mapped
 from streams.rotation.probing import Verdict
@@ -49,9 +51,27 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class RegionFacts(Subject):
+    """The portal's own region, empty where it has none; `without` names what relies on it."""
+
+    own: str = ""
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AccountFacts(Subject):
+    """Who asks AWS, and where: this portal itself, or a role that it assumes (`role_arn`)."""
+
+    role_arn: str = ""
+    region: str = ""
+    caller: Caller | Unread = Unread("Not asked.")
+
+
+@dataclass(frozen=True)
 class FunctionFacts(Subject):
     """A function as it is called: `$LATEST`, or what its alias points at (`served`).
 
+    `function` is empty where nobody knows which one is behind a URL.
     `url_auth` is what the auth type of its URL should be, empty where it needs no URL. `streams`:
     an endpoint streams from its URL. `paired`: one of two aliases that take turns; `holds` is False
     for the one that is not in use.
@@ -73,14 +93,18 @@ class FunctionFacts(Subject):
     # None: it has none.
     url: UrlConfig | Unread | None = None
     statements: tuple[Mapping[str, Any], ...] | Unread = ()
+    # Whether its public URL gives bytes for nothing; None where it has none, or checks a secret.
+    open: bool | Unread | None = None
 
 
 @dataclass(frozen=True)
 class GatewayFacts(Subject):
     """An integration that sends a secret. `deployed` is None where AWS does not tell.
 
-    `function_urls` are those that it may lead to. `through` is what a request through it met, None
-    where its address is not registered.
+    Then `switched_at` is when the last rotation changed its mapping, and `deployed_at` when the
+    deployment was made that the stage has; None where that is not known. `function_urls` are those
+    that it may lead to. `through` is what a request through it met, None where its address is not
+    registered. `edge`: it streams by way of AWS's CloudFront.
     """
 
     type: str = ""
@@ -92,6 +116,9 @@ class GatewayFacts(Subject):
     canary: bool | Unread = False
     # That of the stage.
     deployment: str | Unread = ""
+    switched_at: datetime | None = None
+    deployed_at: datetime | Unread | None = None
+    edge: bool | Unread = False
     function_urls: tuple[str, ...] | Unread = ()
     through: Verdict | Unread | None = None
 
@@ -128,8 +155,38 @@ class EndpointFacts(Subject):
     segment: int | None = None
     secret: SecretFacts | None = None
     functions: tuple[FunctionFacts, ...] = ()
+    # That which its address is of; None where none such is registered.
+    gateway: GatewayFacts | None = None
+    # Whoever knows the address is let in, by the registry.
+    public: bool = False
+    # Seconds until the first byte, of recent downloads at most; None where there was none.
+    slowest: float | None = None
+    # The last download ended since its gateway gave up.
+    given_up: bool = False
     right: Answer | Unread = Unread("Not asked.")
     wrong: Mapping[str, Verdict] | Unread | None = None
+
+
+@dataclass(frozen=True)
+class RotationFacts(Subject):
+    """A rotation that is under way, with what checks and sends its secret.
+
+    `quiet` are the seconds since it last came forward, `pause` those that one of its steps may have
+    to wait. `versions` say by its fingerprint what a value is to this rotation.
+    """
+
+    state: str = ""
+    step: str = ""
+    back: bool = False
+    waiting: str = ""
+    problem: str = ""
+    quiet: float = 0.0
+    pause: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    # The fingerprint of what the portal itself sends.
+    sent: str = ""
+    functions: tuple[FunctionFacts, ...] = ()
+    gateways: tuple[GatewayFacts, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import hcl2
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
@@ -33,6 +34,37 @@ def aws() -> Iterator[Sandbox]:
     with sandbox.running(settings) as running:
         running.put_object("exports", "orders.csv", BODY)
         yield running
+
+
+# Where Terraform has no part: in what the registry says, in a handler's code, and in this portal.
+WITHOUT_TERRAFORM = {
+    "region-missing", "credentials-missing", "clock-skew", "credentials-expired",
+    "credentials-invalid", "function-missing", "function-not-active", "function-update-failed",
+    "url-differs", "secret-without-value", "secret-refused", "does-not-open", "open-without-header",
+    "open-with-empty-header", "open-with-wrong-header", "not-resumable", "gateway-missing",
+    "gateway-refused", "rotation-stuck", "rotation-slow",
+}  # fmt: skip
+
+
+def resources(text: str) -> dict[str, dict[str, Any]]:
+    """What Terraform is told of each kind of resource, as its own parser reads it."""
+    found: dict[str, dict[str, Any]] = {}
+    for block in hcl2.loads(text).get("resource", []):
+        ((kind, named),) = block.items()
+        (body,) = named.values()
+        found[kind.strip('"')] = {
+            name: held.strip('"') if isinstance(held, str) else held for name, held in body.items()
+        }
+    return found
+
+
+def check_terraform(identity: str, text: str) -> None:
+    """Each finding has some, but for those in which Terraform has no part."""
+    if identity in WITHOUT_TERRAFORM:
+        assert text == ""
+        return
+    assert text, identity
+    assert {"resource", "data"} & hcl2.loads(text).keys()
 
 
 def doctor(*words: str) -> tuple[int, str, str]:
@@ -72,8 +104,8 @@ class Clinic:
             Environment={"Variables": {name: held for name, held in wanted.items() if held}},
         )
 
-    def rest(self, *, value: str = "") -> Gateway:
-        made = self.aws.rest_api(self.name, self.url, HEADER, value or self.value)
+    def rest(self, *, value: str = "", stream: bool = False) -> Gateway:
+        made = self.aws.rest_api(self.name, self.url, HEADER, value or self.value, stream=stream)
         Endpoint.objects.create(
             slug="through-rest", title="Orders, REST", kind="gateway", url=made.url
         )

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.client import zipped
 from streams.models import Endpoint, SecretFunction
-from tests.doctor.conftest import HANDLER, Clinic
+from tests.doctor.conftest import HANDLER, OTHERS, Clinic, check_terraform
 
 OTHER = "other-" + "o" * 32
 
@@ -146,6 +146,30 @@ def _endpoint_is_forbidden(clinic: Clinic) -> None:
     Endpoint.objects.create(slug="inner", title="Inner", kind="http", url="http://10.0.0.1/")
 
 
+def _alias_is_behind(clinic: Clinic) -> None:
+    _alias(clinic)
+    clinic.set_variables(LOG_LEVEL="debug")
+
+
+def _deployed_open(clinic: Clinic) -> str:
+    """The URL of a function that checks nothing."""
+    packed = _packed(NAIVE.format(condition="True"))
+    return clinic.aws.deploy_function(f"{clinic.name}-2", packed, "naive.handler", OTHERS)
+
+
+def _url_is_for_everybody(clinic: Clinic) -> None:
+    url = _deployed_open(clinic)
+    Endpoint.objects.create(slug="open", title="Open", kind="function-url", url=url)
+
+
+def _url_of_an_invoked_function_is_for_everybody(clinic: Clinic) -> None:
+    _deployed_open(clinic)
+    Endpoint.objects.create(
+        slug="open", title="Open", kind="lambda", auth="sigv4", region=clinic.aws.region,
+        function=f"{clinic.name}-2",
+    )  # fmt: skip
+
+
 def _time_is_short(clinic: Clinic) -> None:
     clinic.aws.put_object("exports", f"{clinic.name}.csv", b"x" * (11 << 20))
     clinic.set_variables(EXPORT_KEY=f"{clinic.name}.csv")
@@ -168,6 +192,7 @@ FAULTS: list[tuple[str, Callable[[Clinic], None], int]] = [
     ("environment-differs", _variable_differs, 1),
     ("environment-next", _next_is_left_over, 0),
     ("alias-weighted", _alias_has_weights, 0),
+    ("alias-behind", _alias_is_behind, 0),
     ("open-without-header", _handler_looks_at("True"), 1),
     (
         "open-with-empty-header",
@@ -179,6 +204,7 @@ FAULTS: list[tuple[str, Callable[[Clinic], None], int]] = [
     ("secret-refused", _handler_reads_another_variable, 1),
     ("does-not-open", _endpoint_is_forbidden, 1),
     ("function-timeout", _time_is_short, 0),
+    ("export-public", _url_of_an_invoked_function_is_for_everybody, 0),
 ]
 
 
@@ -192,5 +218,45 @@ def test_exactly_that_fault_is_found(
 
     assert [finding["id"] for finding in told["findings"]] == [identity]
     assert clinic.status == status
+    check_terraform(identity, told["findings"][0]["terraform"])
     assert all(told["findings"][0][part] for part in ("sentence", "consequence", "fix"))
     assert OTHER not in clinic.told
+
+
+def test_an_open_url_is_worth_knowing_and_its_function_cannot_be_looked_up(clinic: Clinic) -> None:
+    _url_is_for_everybody(clinic)
+
+    told = clinic.run("open")
+
+    assert [finding["id"] for finding in told["findings"]] == ["export-public"]
+    unseen = {
+        one["id"] for one in told["skipped"] if "which function a URL belongs" in one["reason"]
+    }
+    assert {"function-missing", "function-in-vpc", "url-buffered", "permission-url"} <= unseen
+
+
+def test_a_url_that_checks_its_secret_is_not_open_although_it_is_invoked_directly(
+    clinic: Clinic,
+) -> None:
+    Endpoint.objects.create(
+        slug="direct", title="Direct", kind="lambda", auth="sigv4", region=clinic.aws.region,
+        function=clinic.name,
+    )  # fmt: skip
+
+    told = clinic.run("direct")
+
+    assert "export-public" not in {one["id"] for one in told["findings"]}
+
+
+def test_a_version_is_no_alias_that_is_missing(clinic: Clinic) -> None:
+    clinic.functions.publish_version(FunctionName=clinic.name)
+    clinic.functions.delete_function_url_config(FunctionName=clinic.name)
+    clinic.set_variables(SECRET_HEADER="")
+    Endpoint.objects.all().delete()
+    SecretFunction.objects.all().delete()
+    Endpoint.objects.create(
+        slug="pinned", title="Pinned", kind="lambda", region=clinic.aws.region,
+        auth="sigv4", function=f"{clinic.name}:1", secret=clinic.secret,
+    )  # fmt: skip
+
+    assert clinic.run()["findings"] == []

@@ -1,12 +1,14 @@
 """One fault at a time of a gateway: exactly its finding appears, and not what follows from it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from streams.models import Endpoint, Gateway
-from tests.doctor.conftest import HANDLER, HEADER, OTHERS, Clinic
+from streams.models import Download, Endpoint, Gateway, Rotation, RotationEvent
+from tests.doctor.conftest import HANDLER, HEADER, OTHERS, Clinic, check_terraform, resources
 
 OTHER = "other-" + "o" * 32
 
@@ -134,7 +136,71 @@ def _registered_with_another_address(clinic: Clinic) -> None:
     Endpoint.objects.filter(kind="gateway").delete()
 
 
+def _of_another_type(clinic: Clinic) -> None:
+    gateway, apis = clinic.rest(), clinic.aws.client("apigateway")
+    mapped = {f"integration.request.header.{HEADER}": f"'{clinic.value}'"}
+    apis.put_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        type="MOCK", requestParameters=mapped,
+    )  # fmt: skip
+    apis.create_deployment(restApiId=gateway.api_id, stageName=gateway.stage)
+
+
+def _calls_the_function_past_its_url(clinic: Clinic) -> None:
+    gateway, apis = clinic.rest(), clinic.aws.client("apigateway")
+    name = clinic.functions.get_function_configuration(FunctionName=clinic.name)["FunctionArn"]
+    apis.put_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        type="AWS_PROXY", integrationHttpMethod="POST",
+        uri=f"arn:aws:apigateway:{clinic.aws.region}:lambda:path/2015-03-31/functions/{name}"
+        "/invocations",
+    )  # fmt: skip
+    apis.create_deployment(restApiId=gateway.api_id, stageName=gateway.stage)
+
+
+def _too_large(clinic: Clinic) -> None:
+    clinic.aws.put_object("exports", f"{clinic.name}.csv", b"x" * (11 << 20))
+    clinic.set_variables(EXPORT_KEY=f"{clinic.name}.csv")
+    clinic.rest()
+
+
+def _gave_up(clinic: Clinic) -> None:
+    clinic.rest()
+    Download.objects.create(
+        endpoint=Endpoint.objects.get(slug="through-rest"), slug="through-rest", state="failed",
+        reason="gateway_limit", finished_at=timezone.now(),
+    )  # fmt: skip
+
+
+def _streams_by_way_of_cloudfront(clinic: Clinic) -> None:
+    clinic.aws.client("apigateway").create_rest_api(
+        name=clinic.name, endpointConfiguration={"types": ["EDGE"]}
+    )
+    clinic.rest(stream=True)
+
+
+def _deployed_before_the_rotation(clinic: Clinic) -> None:
+    """And nobody can be asked what the stage has."""
+    gateway = clinic.http(auto_deploy=False)
+    Gateway.objects.update(url="")
+    current = clinic.secret.versions.get(state="current")
+    switched = timezone.now() + timedelta(minutes=5)
+    rotation = Rotation.objects.create(
+        secret=clinic.secret, mode="overlap", state="completed", old=current, new=current,
+        finished_at=switched,
+    )  # fmt: skip
+    RotationEvent.objects.create(
+        rotation=rotation, step=f"switch gateway {gateway.pk}", text="saved", at=switched
+    )
+
+
 FAULTS = [
+    ("integration-type", _of_another_type, 1),
+    ("integration-type", _calls_the_function_past_its_url, 1),
+    ("gateway-size", _too_large, 1),
+    ("gateway-time", _gave_up, 0),
+    ("gateway-edge-idle", _streams_by_way_of_cloudfront, 0),
+    ("stage-older", _deployed_before_the_rotation, 1),
     ("mapping-absent", _absent, 1),
     ("mapping-unquoted", _unquoted, 1),
     ("mapping-dynamic", _dynamic, 1),
@@ -162,5 +228,21 @@ def test_exactly_that_fault_is_found(
 
     assert [finding["id"] for finding in told["findings"]] == [identity]
     assert clinic.status == status
+    check_terraform(identity, told["findings"][0]["terraform"])
     assert told["findings"][0]["secret"] == "orders"
     assert OTHER not in clinic.told
+
+
+def test_terraform_quotes_a_value_for_a_rest_api_alone(clinic: Clinic) -> None:
+    _absent(clinic)
+    (rest,) = clinic.run()["findings"]
+    Gateway.objects.all().delete()
+    Endpoint.objects.filter(kind="gateway").delete()
+    _append(clinic)
+    (http,) = clinic.run()["findings"]
+
+    quoted = resources(rest["terraform"])["aws_api_gateway_integration"]["request_parameters"]
+    raw = resources(http["terraform"])["aws_apigatewayv2_integration"]["request_parameters"]
+
+    assert list(quoted.values()) == ["\"'${var.orders_value}'\""]
+    assert list(raw.values()) == ['"${var.orders_value}"']

@@ -25,12 +25,16 @@ class SkippedError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """`evidence` has fingerprints in place of values; `cli` are commands to mend it."""
+    """`evidence` has fingerprints in place of values; `cli` are commands to mend it.
+
+    `terraform` has the arguments that mend it, empty where Terraform has no part in it.
+    """
 
     sentence: str
     fix: str
     evidence: tuple[str, ...] = ()
     cli: tuple[str, ...] = ()
+    terraform: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,12 @@ def known(fact: T | Unread) -> T:
     return fact
 
 
-def unreadable(fact: object, name: str) -> Iterator[Found]:
+def unreadable(fact: object, name: str, terraform: str) -> Iterator[Found]:
     """Finds what a subject hangs on and what cannot be read, whether it is there or not."""
     if isinstance(fact, Unread) and not fact.missing:
         yield Found(
             f"What AWS has of {name} cannot be read: {fact.reason}",
             "Let this portal's identity, or the role in the registry, read it: docs/doctor.md has "
             "the permissions. If AWS did not answer, run the doctor again.",
+            terraform=terraform,
         )

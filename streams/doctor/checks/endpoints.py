@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from streams.doctor import terraform
+from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts, Unread
@@ -23,7 +25,8 @@ _CAUSES = (
     "permission-url", "permission-invoke", "environment-unset", "environment-differs",
     "url-differs", "gateway-missing", "mapping-absent", "mapping-unquoted",
     "mapping-quoted", "mapping-append", "mapping-dynamic", "mapping-differs", "mapping-undeployed",
-    "stage-missing", "secret-without-value",
+    "stage-missing", "secret-without-value", "integration-type", "header-unmappable",
+    "stage-older", "gateway-size", *CREDENTIALS,
 )  # fmt: skip
 
 
@@ -209,6 +212,7 @@ def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
             f"{function.function} is ended after {most} s.",
             "Raise its time-out (900 s at most), or fetch the export in segments.",
             evidence=(f"Timeout: {most} s", f"size: {answer.size} bytes"),
+            terraform=terraform.function(function, timeout=900),
         )
 
 

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.utils.crypto import constant_time_compare
 
-from streams.aws.functions import PUBLIC, Configuration, Statement, UrlConfig
+from streams.aws.functions import PUBLIC, Alias, Configuration, Statement, UrlConfig
+from streams.doctor import terraform
+from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
-from streams.doctor.facts import FunctionFacts, Unread
+from streams.doctor.facts import EndpointFacts, FunctionFacts, Unread
+from streams.models import Kind
 from streams.models.secrets import fingerprint
 
 # What everything else of a function hangs on.
@@ -44,9 +47,13 @@ def missing(function: FunctionFacts) -> Iterator[Found]:
     Severity.WARNING,
     "The function can be looked at",
     consequence="Its faults stay unseen, and its secret cannot rotate.",
+    follows_from=CREDENTIALS,
 )
 def cannot_be_read(function: FunctionFacts) -> Iterator[Found]:
-    yield from unreadable(function.latest, f"the {function.name}")
+    if not function.function:
+        # There is nothing to read it by.
+        known(function.latest)
+    yield from unreadable(function.latest, f"the {function.name}", terraform.reads(function))
 
 
 @check(
@@ -62,6 +69,7 @@ def alias_missing(function: FunctionFacts) -> Iterator[Found]:
         yield Found(
             f"The function {function.function} has no alias {function.qualifier}.",
             "Make the alias, or correct its name in the registry.",
+            terraform=terraform.newest(function),
         )
         return
     known(function.alias)
@@ -122,6 +130,7 @@ def in_vpc(function: FunctionFacts) -> Iterator[Found]:
             f"The {function.name} is in a VPC, where a function URL does not stream.",
             "Take it out of the VPC, or register the endpoint as kind lambda, which is invoked "
             "directly and streams there too.",
+            terraform="# Without the block vpc_config:\n" + terraform.function(function),
         )
 
 
@@ -145,6 +154,9 @@ def url_missing(function: FunctionFacts) -> Iterator[Found]:
                     "--invoke-mode", "RESPONSE_STREAM",
                 ),
             ),
+            terraform=terraform.url(
+                function, authorization_type=function.url_auth, invoke_mode="RESPONSE_STREAM"
+            ),
         )  # fmt: skip
 
 
@@ -165,6 +177,7 @@ def url_auth(function: FunctionFacts) -> Iterator[Found]:
             "Change the auth of the endpoint in the registry, or the auth type of the URL. NONE is "
             "safe only where the function checks a secret.",
             evidence=(f"AuthType: {url.auth_type}",),
+            terraform=terraform.url(function, authorization_type=function.url_auth),
         )
 
 
@@ -185,6 +198,7 @@ def url_buffered(function: FunctionFacts) -> Iterator[Found]:
             "Set the invoke mode to RESPONSE_STREAM.",
             evidence=(f"InvokeMode: {url.invoke_mode}",),
             cli=(aws(function, "update-function-url-config", "--invoke-mode", "RESPONSE_STREAM"),),
+            terraform=terraform.url(function, invoke_mode="RESPONSE_STREAM"),
         )
 
 
@@ -205,6 +219,7 @@ def _permission(function: FunctionFacts, statement: Statement, *words: str) -> I
                 "--action", statement.action, "--principal", "*", *words,
             ),
         ),
+        terraform=terraform.permission(function, statement),
     )  # fmt: skip
 
 
@@ -256,6 +271,8 @@ def invoke_open(function: FunctionFacts) -> Iterator[Found]:
                 "remove this one.",
                 evidence=(f"Statement: {identity or 'without a name'}",),
                 cli=(aws(function, "remove-permission", "--statement-id", identity),),
+                terraform=f"# In place of the statement {identity or 'without a name'}:\n"
+                + terraform.permission(function, PUBLIC[1]),
             )
 
 
@@ -274,6 +291,7 @@ def environment_unset(function: FunctionFacts) -> Iterator[Found]:
                 f"{function.variable} is not set in {where} of the function {function.function}.",
                 "Put the current value there.",
                 cli=_repair(function),
+                terraform=terraform.environment(function),
             )
 
 
@@ -299,6 +317,7 @@ def environment_differs(function: FunctionFacts) -> Iterator[Found]:
                     f"here: fingerprint {fingerprint(ours)}",
                 ),
                 cli=_repair(function),
+                terraform=terraform.environment(function),
             )
 
 
@@ -321,6 +340,7 @@ def environment_next(function: FunctionFacts) -> Iterator[Found]:
                 f"Remove {name}.",
                 evidence=(f"there: fingerprint {fingerprint(left)}",),
                 cli=_repair(function),
+                terraform=terraform.environment(function),
             )
 
 
@@ -333,16 +353,113 @@ def environment_next(function: FunctionFacts) -> Iterator[Found]:
     follows_from=GONE,
 )
 def alias_weighted(function: FunctionFacts) -> Iterator[Found]:
-    alias = known(function.alias)
-    if alias is None:
-        raise SkippedError("It is called without an alias.")
+    alias = _alias(function)
     if alias.weighted:
         yield Found(
             f"The alias {function.qualifier} of the function {function.function} sends a share of "
             "its requests to a second version.",
             "Finish or take back what is being released by degrees.",
             evidence=(f"FunctionVersion: {alias.version}",),
+            terraform=terraform.alias(function, note="Without the block routing_config:"),
         )
+
+
+@check(
+    "alias-behind",
+    Severity.WARNING,
+    "The alias has what was deployed last",
+    consequence="What was deployed last does not run; where it has other code or variables, a "
+    "rotation through this alias does not begin.",
+    follows_from=GONE,
+)
+def alias_behind(function: FunctionFacts) -> Iterator[Found]:
+    alias = _alias(function)
+    if alias.weighted:
+        raise SkippedError("It is being released by degrees.")
+    if not function.holds:
+        raise SkippedError("It is not the one of its pair that is known to be in use.")
+    if function.secret and function.secret.rotating:
+        raise SkippedError(f"A rotation of {function.secret.name} is under way.")
+    differs = list(_unreleased(function, known(function.latest), known(function.served)))
+    if differs:
+        yield Found(
+            f"The alias {function.qualifier} of the function {function.function} has version "
+            f"{alias.version}, from which $LATEST differs: {', '.join(differs)}.",
+            "Publish a version of what was deployed and have the alias point to it, or deploy what "
+            "the alias has.",
+            evidence=(f"FunctionVersion: {alias.version}",),
+            cli=(
+                aws(function, "publish-version", qualified=False),
+                aws(
+                    function, "update-alias", "--name", function.qualifier,
+                    "--function-version", "NEW_VERSION", qualified=False,
+                ),
+            ),
+            terraform=terraform.newest(function),
+        )  # fmt: skip
+
+
+@check(
+    "export-public",
+    Severity.INFO,
+    "Who knows the address alone gets nothing",
+    consequence="Everybody who knows the address downloads the export, past this portal and its "
+    "groups.",
+)
+def public(endpoint: EndpointFacts) -> Iterator[Found]:
+    url = _open_url(endpoint)
+    if not url:
+        return
+    function = endpoint.functions[0]
+    yield Found(
+        f"The export {endpoint.endpoint} can be downloaded from the URL of its function by "
+        "everybody.",
+        "If it is not meant for everybody, give the URL auth type AWS_IAM and the endpoint auth: "
+        "sigv4, or let the function check a secret.",
+        evidence=(f"asked without anything: {url}",),
+        terraform=terraform.url(function, authorization_type="AWS_IAM")
+        if function.function
+        else "",
+    )
+
+
+def _open_url(endpoint: EndpointFacts) -> str:
+    """The address at which it was given to us for nothing; empty where it was not."""
+    if endpoint.public:
+        if known(endpoint.right).code:
+            raise SkippedError("It does not open.")
+        return endpoint.url
+    if endpoint.kind != Kind.LAMBDA:
+        raise SkippedError("It is no function's URL that is asked without anything.")
+    function = endpoint.functions[0]
+    if not known(function.open):
+        return ""
+    url = known(function.url)
+    return url.url if url else ""
+
+
+def _alias(function: FunctionFacts) -> Alias:
+    alias = known(function.alias)
+    if alias is None:
+        raise SkippedError("It is called without an alias.")
+    return alias
+
+
+def _unreleased(
+    function: FunctionFacts, latest: Configuration, served: Configuration
+) -> Iterator[str]:
+    """What differs, but for the secret: rotations release that by themselves."""
+    if latest.code_sha256 != served.code_sha256:
+        yield "code"
+    ours = {function.variable, f"{function.variable}_NEXT"} if function.variable else set()
+    variables = {name for name, _ in latest.variables.items() ^ served.variables.items()} - ours
+    if variables:
+        yield f"variables ({', '.join(sorted(variables))})"
+    yield from (
+        name
+        for name in sorted(latest.shape.keys() & served.shape.keys())
+        if latest.shape[name] != served.shape[name]
+    )
 
 
 def _needs_url(function: FunctionFacts) -> None:

@@ -2,16 +2,23 @@
 
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.utils.crypto import constant_time_compare
 
 from streams.aws.gateways import Mapped
+from streams.doctor import terraform
+from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import GatewayFacts, Unread
-from streams.models.secrets import fingerprint
+from streams.models.secrets import UNMAPPABLE, fingerprint
 from streams.rotation.probing import Verdict
 
+# By so much the clocks of AWS and of our database may differ.
+CLOCKS = timedelta(minutes=1)
+# The type of an integration through which requests and answers pass as they are.
+PASSES = "HTTP_PROXY"
 _REFUSED = "The function refuses what comes through this gateway."
 
 
@@ -37,9 +44,10 @@ def missing(gateway: GatewayFacts) -> Iterator[Found]:
     Severity.WARNING,
     "The integration can be looked at",
     consequence="Its faults stay unseen, and the secret cannot rotate.",
+    follows_from=CREDENTIALS,
 )
 def cannot_be_read(gateway: GatewayFacts) -> Iterator[Found]:
-    yield from unreadable(gateway.saved, gateway.name)
+    yield from unreadable(gateway.saved, gateway.name, terraform.reads(gateway))
 
 
 @check(
@@ -54,13 +62,62 @@ def stage_missing(gateway: GatewayFacts) -> Iterator[Found]:
         yield Found(
             f"The API of {gateway.name} has no such stage.",
             "Correct the stage in the registry, or deploy the API to it.",
-            cli=(_deployment(gateway),),
+            cli=(deployment(gateway),),
+            terraform=terraform.deployment(gateway),
         )
         return
     known(gateway.deployment)
 
 
-@check("mapping-absent", Severity.ERROR, "The header is mapped", consequence=_REFUSED)
+@check(
+    "integration-type",
+    Severity.ERROR,
+    "The integration passes requests and answers as they are",
+    consequence="The header does not arrive, or what comes back is changed on its way: downloads "
+    "are refused, or damaged.",
+    follows_from=("gateway-missing",),
+)
+def integration_type(gateway: GatewayFacts) -> Iterator[Found]:
+    saved = known(gateway.saved)
+    if not saved.type:
+        raise SkippedError("AWS does not tell its type.")
+    if saved.type != PASSES:
+        yield Found(
+            f"{gateway.name} has an integration of type {saved.type}.",
+            f"Make it {PASSES}, with the function's URL as its address, and deploy the stage.",
+            evidence=(f"type: {saved.type}",),
+            cli=(_proxy_cli(gateway), *_repair(gateway)),
+            terraform=terraform.integration(gateway, **_as_proxy(gateway)),
+        )
+
+
+@check(
+    "header-unmappable",
+    Severity.ERROR,
+    "The gateway can map the header",
+    consequence="API Gateway keeps this header for itself: it refuses the mapping, or sends "
+    "another value.",
+)
+def header_unmappable(gateway: GatewayFacts) -> Iterator[Found]:
+    assert gateway.secret is not None
+    header = gateway.secret.header
+    if UNMAPPABLE.fullmatch(header):
+        yield Found(
+            f"API Gateway does not let {gateway.name} set the header {header}.",
+            "Give the secret a header of your own, such as x-secret-header, in the registry, in "
+            "the mapping and in the function's check.",
+            evidence=(f"header: {header}",),
+            terraform=terraform.mapping(gateway, "x-secret-header"),
+        )
+
+
+@check(
+    "mapping-absent",
+    Severity.ERROR,
+    "The header is mapped",
+    consequence=_REFUSED,
+    follows_from=("integration-type", "header-unmappable"),
+)
 def mapping_absent(gateway: GatewayFacts) -> Iterator[Found]:
     yield from _mapping(gateway, "absent", "does not send {header}", "Map the header to the value.")
 
@@ -137,6 +194,7 @@ def mapping_differs(gateway: GatewayFacts) -> Iterator[Found]:
             "Put the current value back.",
             evidence=(f"there: fingerprint {there}", f"here: fingerprint {fingerprint(ours)}"),
             cli=_repair(gateway),
+            terraform=_mapping_in_terraform(gateway),
         )
 
 
@@ -166,7 +224,37 @@ def mapping_undeployed(gateway: GatewayFacts) -> Iterator[Found]:
                 f"deployed: {_told(deployed)}",
                 f"here: fingerprint {fingerprint(ours)}",
             ),
-            cli=(_deployment(gateway), *_repair(gateway)),
+            cli=(deployment(gateway), *_repair(gateway)),
+            terraform=terraform.deployed(gateway),
+        )
+
+
+@check(
+    "stage-older",
+    Severity.ERROR,
+    "The stage was deployed after the last rotation",
+    consequence="The stage goes on with the value that was retired, and the function refuses that.",
+    follows_from=("mapping-differs", "stage-missing"),
+)
+def stage_older(gateway: GatewayFacts) -> Iterator[Found]:
+    if _mapped(gateway).variable:
+        raise SkippedError("A stage variable holds the value, which needs no deployment.")
+    if known(gateway.deployed) is not None:
+        raise SkippedError("AWS tells what the stage has.")
+    _value(gateway)
+    made, switched = known(gateway.deployed_at), gateway.switched_at
+    if made is None or switched is None:
+        raise SkippedError("There is no rotation, or no deployment, that could be compared.")
+    if gateway.through == Verdict.ACCEPTED:
+        raise SkippedError("Requests through it are accepted.")
+    if made < switched - CLOCKS:
+        yield Found(
+            f"{gateway.name} has a deployment from before the last rotation changed its mapping.",
+            "Deploy the stage. That also publishes every other change of this API that waits for "
+            "a deployment.",
+            evidence=(f"deployed: {made:%F %T %Z}", f"mapping changed: {switched:%F %T %Z}"),
+            cli=(deployment(gateway),),
+            terraform=terraform.deployed(gateway),
         )
 
 
@@ -183,6 +271,7 @@ def canary(gateway: GatewayFacts) -> Iterator[Found]:
         yield Found(
             f"The stage of {gateway.name} has a canary.",
             "Promote or remove the canary.",
+            terraform=terraform.stage(gateway, note="Without the block canary_settings:"),
         )
 
 
@@ -201,6 +290,7 @@ def stage_variable(gateway: GatewayFacts) -> Iterator[Found]:
             f"{gateway.name} takes the value from the stage variable {variable}.",
             "Map the header to the value itself, deploy, and remove the variable.",
             evidence=(f"stage variable: {variable}",),
+            terraform=_mapping_in_terraform(gateway),
         )
 
 
@@ -223,6 +313,7 @@ def integration_elsewhere(gateway: GatewayFacts) -> Iterator[Found]:
             "Set the integration's address to the function's URL and deploy the stage, or register "
             "the function that it leads to.",
             evidence=(f"the function's URL: {', '.join(urls)}",),
+            terraform=terraform.integration(gateway, **_address(gateway, urls[0])),
         )
 
 
@@ -234,7 +325,7 @@ def integration_elsewhere(gateway: GatewayFacts) -> Iterator[Found]:
     follows_from=(
         *GONE, "function-not-active", "url-missing", "url-auth", "permission-url",
         "permission-invoke", "environment-unset", "environment-differs", "gateway-missing",
-        "stage-missing",
+        "stage-missing", "integration-type", "header-unmappable", "stage-older",
         "mapping-absent", "mapping-unquoted", "mapping-quoted", "mapping-append", "mapping-dynamic",
         "mapping-differs", "mapping-undeployed",
     ),
@@ -258,7 +349,12 @@ def _mapping(gateway: GatewayFacts, problem: str, does: str, fix: str) -> Iterat
     if saved.problem == problem:
         assert gateway.secret is not None
         sentence = does.format(header=gateway.secret.header)
-        yield Found(f"{gateway.name} {sentence}.", fix, cli=_repair(gateway))
+        yield Found(
+            f"{gateway.name} {sentence}.",
+            fix,
+            cli=_repair(gateway),
+            terraform=_mapping_in_terraform(gateway),
+        )
 
 
 def _mapped(gateway: GatewayFacts) -> Mapped:
@@ -283,12 +379,68 @@ def _repair(gateway: GatewayFacts) -> tuple[str, ...]:
     return (shlex.join(["manage.py", "rotate", gateway.secret_name, "--repair"]),)
 
 
-def _deployment(gateway: GatewayFacts) -> str:
+def _mapping_in_terraform(gateway: GatewayFacts) -> str:
+    assert gateway.secret is not None
+    return terraform.mapping(gateway, gateway.secret.header)
+
+
+def _url(gateway: GatewayFacts) -> str:
+    urls = gateway.function_urls
+    return urls[0] if urls and not isinstance(urls, Unread) else "FUNCTION_URL"
+
+
+def _as_proxy(gateway: GatewayFacts) -> dict[str, str]:
+    """Arguments of Terraform for an integration that passes things as they are."""
+    kind, method = ("type", "integration_http_method")
+    if gateway.type == "http":
+        kind, method = ("integration_type", "integration_method")
+    return {kind: PASSES, method: "GET", **_address(gateway, _url(gateway))}
+
+
+def _proxy_cli(gateway: GatewayFacts) -> str:
+    if gateway.type == "http":
+        return integration(
+            gateway, **{"integration-type": PASSES, "integration-uri": _url(gateway)}
+        )
+    # The type of a REST API's integration cannot be changed: it is put anew, without its mapping.
+    where = gateway.where
+    return aws(
+        gateway, "put-integration", "--resource-id", where["resource_id"],
+        "--http-method", where["method"], "--type", PASSES, "--integration-http-method", "GET",
+        "--uri", _url(gateway),
+    )  # fmt: skip
+
+
+def _address(gateway: GatewayFacts, url: str) -> dict[str, str]:
+    return {"uri" if gateway.type == "rest" else "integration_uri": url}
+
+
+def integration(gateway: GatewayFacts, **wanted: str) -> str:
+    """A line that changes the integration."""
+    where = gateway.where
+    if gateway.type == "http":
+        words = [word for name, text in wanted.items() for word in (f"--{name}", text)]
+        return aws(
+            gateway, "update-integration", "--integration-id", where["integration_id"], *words
+        )
+    patches = [f"op=replace,path=/{name},value={text}" for name, text in wanted.items()]
+    return aws(
+        gateway, "update-integration", "--resource-id", where["resource_id"],
+        "--http-method", where["method"], "--patch-operations", *patches,
+    )  # fmt: skip
+
+
+def deployment(gateway: GatewayFacts) -> str:
+    """A line that deploys the stage."""
+    return aws(gateway, "create-deployment", "--stage-name", gateway.where["stage"])
+
+
+def aws(gateway: GatewayFacts, operation: str, *words: str) -> str:
+    """A line of the AWS CLI about this API."""
     service, name = ("apigateway", "--rest-api-id") if gateway.type == "rest" else (
         "apigatewayv2", "--api-id",
     )  # fmt: skip
-    where = gateway.where
+    identity = gateway.where["api_id"]
     return shlex.join(
-        ["aws", service, "create-deployment", name, where["api_id"], "--stage-name",
-         where["stage"], "--region", gateway.region]
-    )  # fmt: skip
+        ["aws", service, operation, name, identity, *words, "--region", gateway.region]
+    )

@@ -108,6 +108,7 @@ def described(report: Report) -> dict[str, Any]:
                 "consequence": one.check.consequence,
                 "fix": one.found.fix,
                 "cli": list(one.found.cli),
+                "terraform": one.found.terraform,
             }
             for one in report.findings
         ],
