@@ -19,10 +19,10 @@ from streams.aws.account import Account
 from streams.aws.failures import ControlError, MissingError, UnavailableError
 from streams.aws.functions import Function
 from streams.aws.gateways import HttpIntegration, RestIntegration
-from streams.doctor import asking
+from streams.doctor import asking, identities
 from streams.doctor.broker import broker_answers
 from streams.doctor.facts import (
-    Answer,
+    LATE,
     EndpointFacts,
     FunctionFacts,
     GatewayFacts,
@@ -31,6 +31,7 @@ from streams.doctor.facts import (
     Subject,
     Unread,
 )
+from streams.doctor.needs import Registered
 from streams.models import (
     Auth,
     Channel,
@@ -54,18 +55,23 @@ T = TypeVar("T")
 # Seconds until AWS is asked once more, and at most where it says how long.
 AGAIN = 0.5
 PATIENCE = 5.0
-_LATE = Unread("The time of this run was up before it could be read.")
 
 
 @dataclass
 class Gatherer:
-    """Facts for one run, which ends at `deadline` (`time.monotonic`). `say` hears of progress."""
+    """Facts for one run, which ends at `deadline` (`time.monotonic`). `say` hears of progress.
+
+    `web`: the portal's own identity is judged as that of its web process.
+    """
 
     account: Account
     deadline: float
     say: Callable[[str], None]
+    web: bool = False
     _secrets: dict[int, SecretFacts] = field(default_factory=dict)
     _functions: dict[int, tuple[FunctionFacts, ...]] = field(default_factory=dict)
+    # Those that endpoints invoke directly.
+    _invoked: dict[tuple[str, ...], FunctionFacts] = field(default_factory=dict)
 
     def subjects(self, endpoints: list[Endpoint] | None) -> Iterator[Subject]:
         """These endpoints and all that they hang on; None: all that is registered."""
@@ -76,12 +82,27 @@ class Gatherer:
             chosen, secrets = endpoints, self._secrets_of(endpoints)
         for secret in secrets:
             yield from self._around(secret)
-        for number, endpoint in enumerate(chosen, start=1):
-            self.say(f"endpoint {endpoint.slug} ({number} of {len(chosen)})")
-            facts = self._endpoint(endpoint)
-            if endpoint.kind == Kind.LAMBDA:
-                yield from facts.functions
-            yield facts
+        yield from self._endpoints(chosen)
+        yield from self._identities(secrets, chosen)
+
+    def _endpoints(self, chosen: list[Endpoint]) -> Iterator[Subject]:
+        facts = [self._endpoint(endpoint) for endpoint in chosen]
+        yield from self._invoked.values()
+        told = asking.answers_of(chosen, self.account, deadline=self.deadline, say=self.say)
+        for each in facts:
+            answers = told[each.endpoint]
+            yield replace(each, right=answers.right, wrong=answers.wrong, object=answers.object)
+
+    def _identities(self, secrets: list[Secret], chosen: list[Endpoint]) -> Iterator[Subject]:
+        registered = Registered(
+            functions=list(SecretFunction.objects.filter(secret__in=secrets).order_by("pk")),
+            gateways=list(Gateway.objects.filter(secret__in=secrets).order_by("pk")),
+            endpoints=chosen,
+            web=self.web,
+        )
+        for role in registered.roles():
+            self.say(f"role {role}" if role else "the portal's own identity")
+            yield identities.facts(role, registered, self.account, self._read, self._guard)
 
     def _around(self, secret: Secret) -> Iterator[Subject]:
         """What checks and sends it."""
@@ -242,14 +263,12 @@ class Gatherer:
             secret_name=secret.name if secret else "",
             kind=endpoint.kind,
             url=endpoint.url,
+            place=f"{endpoint.bucket}/{endpoint.key}" if endpoint.kind == Kind.S3 else "",
+            region=endpoint.region,
             compressed=endpoint.keep_gzip,
             segment=(endpoint.segments or {}).get("size"),
             secret=self._secret(secret) if secret else None,
             functions=functions,
-            right=self._right(endpoint),
-            wrong=self._timely(lambda: asking.wrong(endpoint, self.account))
-            if endpoint.secret
-            else None,
         )
 
     def _functions_of(self, endpoint: Endpoint) -> tuple[FunctionFacts, ...]:
@@ -258,16 +277,15 @@ class Gatherer:
             return self.functions(endpoint.secret)
         if endpoint.kind != Kind.LAMBDA:
             return ()
-        name, alias = _split(endpoint.function)
-        row = SecretFunction(region=endpoint.region, role_arn=endpoint.role_arn)
-        about = frozenset({f"function of {endpoint.slug}"})
-        return (self._function(row, name, alias, about=about, endpoint=endpoint.slug),)
-
-    def _right(self, endpoint: Endpoint) -> Answer | Unread:
-        try:
-            return self._timely(lambda: asking.right(endpoint, self.account))
-        except UndecryptableError as exc:
-            return Unread(str(exc))
+        place = (endpoint.function, endpoint.region, endpoint.role_arn)
+        if place not in self._invoked:
+            name, alias = _split(endpoint.function)
+            row = SecretFunction(region=endpoint.region, role_arn=endpoint.role_arn)
+            about = frozenset({f"function of {endpoint.slug}"})
+            self._invoked[place] = self._function(
+                row, name, alias, about=about, endpoint=endpoint.slug
+            )
+        return (self._invoked[place],)
 
     def _read(self, call: Callable[[], T]) -> T | Unread:
         """What AWS says; it is asked once more where the fault may pass."""
@@ -281,7 +299,7 @@ class Gatherer:
         raise AssertionError("unreachable")
 
     def _timely(self, ask: Callable[[], T]) -> T | Unread:
-        return _LATE if self._is_late() else ask()
+        return LATE if self._is_late() else ask()
 
     def _is_late(self) -> bool:
         return time.monotonic() > self.deadline

@@ -49,6 +49,12 @@ def doctor(*words: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
+def examined(*words: str) -> tuple[int, dict[str, Any]]:
+    """What it ends with, and what it tells as JSON."""
+    status, out, _ = doctor("--json", *words)
+    return status, json.loads(out)
+
+
 @dataclass
 class Clinic:
     """What is examined. `told` is all that any run has written."""
@@ -106,16 +112,24 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(
+def account(
     aws: Sandbox,
     transactional_db: None,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Clinic]:
+) -> Iterator[Sandbox]:
+    """The stand-in for AWS, as the portal's own; nothing is registered."""
     settings.PRIVATE_ORIGINS = [ip_network("127.0.0.0/8")]
     for variable, told in aws.environment().items():
         monkeypatch.setenv(variable, told)
     engine.account.cache_clear()
+    yield aws
+    engine.account.cache_clear()
+
+
+@pytest.fixture
+def clinic(account: Sandbox) -> Iterator[Clinic]:
+    aws = account
     name, value = f"orders-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     url = aws.deploy_function(name, HANDLER, "app.handler", {**OTHERS, "SECRET_HEADER": value})
     secret = Secret.objects.create(name="orders")
@@ -129,4 +143,3 @@ def clinic(
     made = Clinic(aws, name, value, url, secret)
     yield made
     assert value not in made.told
-    engine.account.cache_clear()

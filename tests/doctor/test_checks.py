@@ -7,20 +7,31 @@ import pytest
 
 from streams.aws.functions import PUBLIC, Configuration, UrlConfig
 from streams.aws.gateways import Mapped
-from streams.doctor.asking import _verdict
+from streams.doctor.asking import verdict
 from streams.doctor.checks import ALL
 from streams.doctor.facts import (
     Answer,
+    Decision,
     EndpointFacts,
     FunctionFacts,
     GatewayFacts,
+    IdentityFacts,
+    Need,
+    Permission,
     SecretFacts,
     Subject,
     Unread,
 )
 from streams.doctor.run import judged
 from streams.rotation.probing import Verdict
-from tests.doctor import test_faults, test_gateways, test_portal
+from tests.doctor import (
+    test_bodies,
+    test_faults,
+    test_gateways,
+    test_identity,
+    test_objects,
+    test_portal,
+)
 
 VALUE = "value-" + "v" * 32
 OTHER = "other-" + "o" * 32
@@ -62,6 +73,13 @@ ENDPOINT = EndpointFacts(
     ),
 )  # fmt: skip
 
+ROOT = IdentityFacts(
+    name="the portal's own identity", about=frozenset({"identity own"}),
+    arn="arn:aws:iam::123456789012:root", permissions=Unread("The root user may do everything."),
+)  # fmt: skip
+MAY = Permission(Need.ROTATE, "lambda:UpdateAlias", "arn:1", Decision.UNSURE)
+USER = replace(ROOT, arn="arn:aws:iam::123456789012:user/portal", permissions=(MAY,))
+
 HEALTHY: list[Subject] = [FUNCTION, GATEWAY, ENDPOINT]
 
 
@@ -97,6 +115,10 @@ FAULTS: list[tuple[str, Subject]] = [
     ))),
     ("mapping-differs", replace(GATEWAY, saved=Mapped(None, "secret", uri=URL))),
     ("mapping-undeployed", replace(GATEWAY, deployed=Mapped(None, problem="absent", uri=URL))),
+    ("redirects-elsewhere", replace(
+        ENDPOINT, right=Answer("origin_redirect", leads_to="https://cdn.example.com")
+    )),
+    ("identity-root", ROOT),
 ]  # fmt: skip
 
 
@@ -108,7 +130,26 @@ def test_healthy_facts_pass_every_check_that_applies() -> None:
     report = judged(HEALTHY)
 
     assert report.findings == []
-    assert {skipped.reason for skipped in report.skipped} == {"It is called without an alias."}
+    assert {skipped.reason for skipped in report.skipped} == {
+        "It is called without an alias.",
+        "It is no object in S3.",
+        "It is asked for one byte, and sends that.",
+        "It is not registered with keep_gzip.",
+        "It does not come gzipped.",
+    }
+
+
+def test_an_identity_whose_policies_depend_on_more_is_not_judged() -> None:
+    report = judged([USER])
+
+    assert report.findings == []
+    assert "Its policies have conditions that the simulation does not know." in {
+        one.reason for one in report.skipped
+    }
+
+
+def test_the_account_of_an_emulator_has_no_root_user_to_be_afraid_of() -> None:
+    assert ids(replace(ROOT, arn="arn:aws:iam::000000000000:root")) == []
 
 
 @pytest.mark.parametrize(("identity", "facts"), FAULTS)
@@ -119,8 +160,9 @@ def test_exactly_that_fault_is_found(identity: str, facts: Subject) -> None:
 
 def test_each_check_has_a_broken_set_up() -> None:
     """A check that nothing here provokes may never find anything."""
-    broken = [fault[0] for fault in (*test_faults.FAULTS, *test_gateways.FAULTS)]
-    broken += [fault[0] for fault in test_portal.FAULTS] + [fault[0] for fault in FAULTS]
+    modules = (test_faults, test_gateways, test_portal, test_objects, test_identity, test_bodies)
+    broken = [fault[0] for module in modules for fault in module.FAULTS]
+    broken += [fault[0] for fault in FAULTS]
 
     assert set(broken) == {check.id for check in ALL}
 
@@ -197,9 +239,9 @@ def test_a_consequence_of_another_secrets_fault_is_told() -> None:
     ("code", "passing"), [("origin_timeout", True), ("origin_status", True), ("", False)]
 )
 def test_only_who_got_bytes_was_let_in(code: str, passing: bool) -> None:
-    verdict = _verdict(Answer(code, passing=passing))
+    found = verdict(Answer(code, passing=passing))
 
-    assert verdict == (Verdict.UNSURE if code else Verdict.ACCEPTED)
+    assert found == (Verdict.UNSURE if code else Verdict.ACCEPTED)
 
 
 @pytest.mark.parametrize(("segment", "found"), [(None, ["function-timeout"]), (5 << 20, [])])

@@ -1,6 +1,14 @@
 """The checks: pure functions of facts, each with an id that stays."""
 
-from streams.doctor.checks import endpoints, functions, gateways, portal
+from streams.doctor.checks import (
+    bodies,
+    endpoints,
+    functions,
+    gateways,
+    identity,
+    portal,
+    s3,
+)
 from streams.doctor.checks.check import ALL, Check, Finding, Found, Severity, SkippedError
 
 __all__ = [
@@ -10,8 +18,11 @@ __all__ = [
     "Found",
     "Severity",
     "SkippedError",
+    "bodies",
     "endpoints",
     "functions",
     "gateways",
+    "identity",
     "portal",
+    "s3",
 ]
