@@ -6,6 +6,7 @@ import secrets
 import shlex
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,41 @@ def test_the_handler_without_a_secret_is_found_well(account: Sandbox) -> None:
     status, told = examined()
 
     assert (status, told["findings"]) == (0, [])
+
+
+# A guarded handler without ranges, that takes a while to start, or to make its file.
+SLOW = """
+import time
+from spillway_lambda import Head, guarded, streamify
+
+time.sleep({start})
+
+@guarded
+@streamify
+def handler(event, context):
+    time.sleep({make})
+    yield Head(200, {{"Content-Length": "800000"}})
+    yield b"a,b\\n1,2\\n" * 100_000
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "make", "expected"), [(2.5, 0, []), (0, 2.5, ["origin-buffers"])]
+)
+def test_a_function_that_starts_slowly_is_told_from_one_that_makes_all_first(
+    account: Sandbox, tmp_path: Path, start: float, make: float, expected: list[str]
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.format(start=start, make=make))
+    code = package.packed(package.library() | {"slow.py": tmp_path / "slow.py"})
+    name, value = f"slow-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    url = account.deploy_function(name, code, "slow.handler", {"SECRET_HEADER": value})
+    _register(url, _secret(value, name=name, region=account.region))
+
+    _, told = examined()
+
+    found = [one["id"] for one in told["findings"] if one["id"] != "not-resumable"]
+    assert found == expected
 
 
 def _template() -> str:
@@ -158,3 +194,27 @@ def test_what_the_template_makes_is_found_well(
     # The worker's role was simulated, with the policies that the template gives it.
     skipped = {one["id"] for one in told["skipped"] if one["subject"].startswith("role ")}
     assert "identity-lacks" not in skipped
+
+
+@pytest.mark.slow
+def test_the_worker_of_the_template_may_rotate_its_gateways_and_no_more(account: Sandbox) -> None:
+    name, value = f"stack-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    outputs = _stack(account, name, value, RestApi="yes", HttpApi="yes")
+    where = {"region": account.region, "role_arn": outputs["WorkerRoleArn"]}
+    secret = _secret(value, name=outputs["FunctionArn"], **where)
+    secret.gateways.create(
+        type="rest", api_id=outputs["RestApiId"], resource_id=outputs["RestResourceId"],
+        method="GET", stage="prod", **where,
+    )  # fmt: skip
+    secret.gateways.create(
+        type="http", api_id=outputs["HttpApiId"], integration_id=outputs["HttpIntegrationId"],
+        stage="$default", **where,
+    )  # fmt: skip
+
+    _, told = examined()
+
+    # The sandbox deploys no gateway of a stack; its roles are as they are.
+    found = [one["id"] for one in told["findings"] if one["id"].startswith("identity-")]
+    assert found == ["identity-sees-less"]
+    skipped = {one["id"] for one in told["skipped"] if one["subject"].startswith("role ")}
+    assert not skipped & {"identity-lacks", "identity-may-more"}
