@@ -14,7 +14,7 @@ from streams.rotation import pace
 
 T = TypeVar("T")
 
-# AWS does not say how often it simulates: a few times a second have been let through.
+# AWS does not say how often it simulates: careful, rather than known.
 RATE = pace.Rate(5, 5)
 # Resources in one question.
 MOST = 20
@@ -46,7 +46,7 @@ def facts(
     arn = read(identity.arn)
     if isinstance(arn, Unread):
         return IdentityFacts(**known, arn=arn, permissions=arn)
-    if ":root" in arn:
+    if arn.endswith(":root"):
         why = Unread("The root user may do everything, and cannot be simulated.")
         return IdentityFacts(**known, arn=arn, permissions=why)
     owner = Owner(role, partition(region), arn.split(":")[4], region)

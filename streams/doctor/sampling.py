@@ -17,10 +17,12 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Beginning:
-    """`seconds` are those until the first byte. `sample` is None where no more was read."""
+    """`sample` is None where no more than the first bytes was read.
+
+    `looks_gzipped`: those are none, or gzip's.
+    """
 
     opened: Opened
-    seconds: float
     sample: Sample | None
     looks_gzipped: bool
 
@@ -44,7 +46,7 @@ async def beginning(
             sample = await _sample(opened.body, first, seconds) if whole else None
         finally:
             opened.body.abort()
-    return Beginning(opened, seconds, sample, first.startswith(_GZIP[: len(first)]) and bool(first))
+    return Beginning(opened, sample, looks_gzipped=_GZIP.startswith(first[:2]))
 
 
 async def _sample(body: Body, first: bytes, seconds: float) -> Sample | None:

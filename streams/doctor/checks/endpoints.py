@@ -29,12 +29,8 @@ _CAUSES = (
 )  # fmt: skip
 # What S3 has of its own to say about a refusal.
 _OF_S3 = (
-    "object-elsewhere",
-    "object-missing",
-    "object-archived",
-    "object-key-refused",
-    "object-refused",
-)
+    "object-elsewhere", "object-missing", "object-archived", "object-key-refused", "object-refused",
+)  # fmt: skip
 
 
 @check(

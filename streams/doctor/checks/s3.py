@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from streams.aws.identity import partition
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
@@ -67,17 +68,16 @@ def archived(endpoint: EndpointFacts) -> Iterator[Found]:
     if told.archived or answer.aws_code == "InvalidObjectState":
         bucket, _, key = endpoint.place.partition("/")
         request = json.dumps({"Days": 7, "GlacierJobParameters": {"Tier": "Standard"}})
+        restores = _aws(
+            endpoint, "restore-object", "--bucket", bucket, "--key", key,
+            "--restore-request", request,
+        )  # fmt: skip
         fix = "It is being restored: wait." if told.restoring else "Restore it, and wait."
         yield Found(
             f"{endpoint.place} is archived ({told.archived or 'InvalidObjectState'}).",
             f"{fix} A rule of the bucket's life cycle moves it again: keep exports out of it.",
             evidence=(f"storage class: {told.archived or 'not told'}",),
-            cli=()
-            if told.restoring
-            else (
-                _aws(endpoint, "restore-object", "--bucket", bucket, "--key", key)
-                + f" --restore-request '{request}'",
-            ),
+            cli=() if told.restoring else (restores,),
         )
 
 
@@ -168,7 +168,7 @@ def no_checksum(endpoint: EndpointFacts) -> Iterator[Found]:
         bucket, _, key = endpoint.place.partition("/")
         copies = _aws(
             endpoint, "copy-object", "--bucket", bucket, "--key", key,
-            "--copy-source", endpoint.place, "--checksum-algorithm", "CRC64NVME",
+            "--copy-source", quote(endpoint.place), "--checksum-algorithm", "CRC64NVME",
         )  # fmt: skip
         yield Found(
             f"S3 keeps no checksum of the whole of {endpoint.place}: it keeps {kept}.",
