@@ -19,7 +19,7 @@ from tests.doctor.serving import Handler, send, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FILE = b"a,b\n1,2\n" * 100_000
-SECONDS = 2.1
+SECONDS = 2.5
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def _calls_it_gzip(handler: Handler) -> None:
 
 SLOW: list[tuple[str, Callable[[Handler], None], str]] = [
     ("origin-buffers", _makes_all_of_it_first, f"Content-Length: {len(FILE)}"),
-    ("first-byte-late", _begins_late, "first byte: after 2.1 s"),
+    ("first-byte-late", _begins_late, "first byte: after 2."),
 ]
 QUICK: list[tuple[str, Callable[[Handler], None], bool, str]] = [
     ("gzip-unasked", _compresses_whatever_is_asked, False, "Accept-Encoding: identity"),
@@ -98,7 +98,7 @@ def test_what_comes_late_and_then_at_once_is_found_by_how_sure_that_is() -> None
         (identity, identity) for identity, *_ in SLOW
     ]
     for finding, (*_, evidence) in zip(findings, SLOW, strict=True):
-        assert evidence in finding["evidence"]
+        assert any(one.startswith(evidence) for one in finding["evidence"])
 
 
 @pytest.mark.parametrize(("identity", "answer", "keep_gzip", "evidence"), QUICK)
@@ -128,7 +128,7 @@ def test_of_a_file_without_end_no_more_is_read_than_a_sample() -> None:
         told = found()
 
     assert told == {}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     # The rest of them were in the kernel's buffers.
     assert 4 <= len(sent) < 200
 
@@ -147,7 +147,7 @@ def test_a_file_that_trickles_is_given_up_soon_and_is_no_fault() -> None:
         told = found()
 
     assert told == {}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_one_that_sends_a_head_and_no_byte_does_not_open() -> None:
@@ -173,7 +173,7 @@ def test_an_origin_that_keeps_silent_does_not_hold_a_run_beyond_its_time() -> No
         took = time.monotonic() - began
         over.set()
 
-    assert took < 5
+    assert took < 10
     reasons = {one["reason"] for one in told["skipped"] if one["id"] == "does-not-open"}
     assert reasons == {LATE.reason}
 
