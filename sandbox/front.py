@@ -24,6 +24,7 @@ from sandbox.objects import GeneratedObjects
 from sandbox.relay import UNASKED, Relay, passed
 from sandbox.settings import ACCESS_KEY, SECRET_KEY, Settings
 from sandbox.signatures import Credentials, scope_of
+from sandbox.simulation import Simulation
 from sandbox.stored_secrets import StoredSecrets
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Front:
             settings, emulator, self._functions, self._urls, self._book, self._gateways
         )
         self._secrets = StoredSecrets(emulator)
+        self._simulation = Simulation(emulator)
         self._objects = GeneratedObjects(settings.generated)
         self._reaper = asyncio.create_task(self._reap())
 
@@ -86,6 +88,8 @@ class Front:
             return await self._control.serve(request, scope)
         if service == "secretsmanager":
             return await self._secrets.serve(request, scope)
+        if service == "iam":
+            return await self._simulation.serve(request)
         if found := self._objects.find(request):
             return await self._objects.serve(request, found)
         return await self._pass(request, learn=service == "sts")

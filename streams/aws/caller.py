@@ -1,5 +1,6 @@
 """What AWS makes of this process: whether it knows its keys, and how far apart the clocks are."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from streams.aws.failures import UnavailableError, translated
 from streams.net.errors import AwsCredentialsError
 
 _OPERATION = "GetCallerIdentity"
+_ASSUMED = re.compile(r"(arn:[a-z-]+):sts::(\d{12}):assumed-role/([^/]+)/.+")
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _UNKNOWN = {
     "AuthFailure", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId",
@@ -24,17 +26,20 @@ _UNKNOWN = {
 
 @dataclass(frozen=True)
 class Caller:
-    """Whether an identity can be used.
+    """Whether an identity can be used, and whose it is.
 
-    `missing` says why there is nothing to sign with. `refusal` is the code with which AWS refused,
-    `assuming` whether it refused to let the role be assumed. `ahead` are the seconds by which our
-    clock is ahead of AWS's, negative where it is behind; None where AWS did not tell the time.
+    `arn` is the user's or role's own, not that of a session of it, and lacks the path that a role
+    may have; it is empty where AWS does not say. `missing` says why there is nothing to sign with.
+    `refusal` is the code with which AWS refused, `assuming` whether it refused to let the role be
+    assumed. `ahead` are the seconds by which our clock is ahead of AWS's, negative where it is
+    behind; None where AWS did not tell the time.
     """
 
     missing: str = ""
     refusal: str = ""
     assuming: bool = False
     ahead: float | None = None
+    arn: str = ""
 
     @property
     def expired(self) -> bool:
@@ -71,9 +76,14 @@ def look(account: Account, *, region: str, role_arn: str = "") -> Caller:
             return Caller("", aws_code(exc), assuming, _ahead(exc.response))
         unavailable = UnavailableError(_OPERATION, aws_code(exc))
     else:
-        return Caller(ahead=_ahead(answer))
+        return Caller(ahead=_ahead(answer), arn=_own(str(answer.get("Arn", ""))))
     # Raised out here: AWS's own message is not to stand in a traceback.
     raise unavailable
+
+
+def _own(arn: str) -> str:
+    session = _ASSUMED.fullmatch(arn)
+    return f"{session[1]}:iam::{session[2]}:role/{session[3]}" if session else arn
 
 
 def _ahead(answer: Mapping[str, Any]) -> float | None:

@@ -46,6 +46,17 @@ def use_of_endpoint(endpoint: Endpoint) -> Use | None:
     return Use(f"endpoint {endpoint.slug}", endpoint.region, endpoint.role_arn)
 
 
+def parts_of(endpoint: Endpoint) -> frozenset[str]:
+    """The parts of what this export is signed with; none where nothing is signed."""
+    use = use_of_endpoint(endpoint)
+    return use.parts if use else frozenset()
+
+
+def parts_of_identity(role_arn: str) -> frozenset[str]:
+    """The parts of the portal's own identity, or of a role that it assumes."""
+    return Use("", REGION, role_arn).parts
+
+
 def facts(
     reader: Reader, secrets: Iterable[Secret], endpoints: Iterable[Endpoint]
 ) -> Iterator[Subject]:

@@ -7,6 +7,7 @@ stand in no `repr`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from streams.aws.caller import Caller
@@ -24,6 +25,9 @@ class Unread:
 
     reason: str
     missing: bool = False
+
+
+LATE = Unread("The time of this run was up before it could be read.")
 
 
 @dataclass(frozen=True)
@@ -124,21 +128,68 @@ class GatewayFacts(Subject):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """How the beginning of a whole file came. It was given up after `size` bytes or `rest` seconds.
+
+    `first` are the seconds until its first byte, `rest` those from there on; `ended`: that was all
+    of it. `warm`: no start of a function is among those seconds.
+    """
+
+    first: float
+    rest: float
+    size: int
+    ended: bool = False
+    warm: bool = True
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the origin said, asked for its first byte as a download would ask.
 
     `code`, `sentence` and `hint` are those of an `OriginError`, and empty where it opened;
-    `passing`: it may be otherwise a moment later. `part`: it sent the one byte alone. `size` of the
-    whole, in bytes, is None where it does not tell.
+    `passing`: it may be otherwise a moment later. `aws_code` is AWS's word for a refusal,
+    `leads_to` scheme and host of a redirect that is not followed.
+
+    `part`: it sent the one byte alone; else `sample` tells how the file began, where that was
+    looked at. `size` of the whole, in bytes, is None where it does not tell. `coding` is its
+    `Content-Encoding`; `gzipped`: the body is gzipped, and its file is to be; `looks_gzipped`: its
+    first bytes are gzip's.
     """
 
     code: str = ""
     sentence: str = ""
     hint: str = ""
     passing: bool = False
+    aws_code: str = ""
+    leads_to: str = ""
     part: bool = False
     etag: str | None = None
     size: int | None = None
+    sample: Sample | None = None
+    coding: str = ""
+    gzipped: bool = False
+    looks_gzipped: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What S3 tells of an object besides its bytes.
+
+    `head` is the status of `HeadObject`, and `listing` that of a list of its bucket: 403 where that
+    is not allowed. `bucket_region` is empty where S3 does not tell, `archived` the storage class of
+    an object that must be restored first, `kms_key` the key that it is encrypted with. `checksum`:
+    S3 keeps one of the whole object; `composite`: it keeps one of its parts.
+    """
+
+    head: int = 200
+    listing: int = 200
+    bucket_region: str = ""
+    archived: str = ""
+    restoring: bool = False
+    kms: bool = False
+    kms_key: str = ""
+    checksum: bool = False
+    composite: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +201,9 @@ class EndpointFacts(Subject):
 
     kind: str = ""
     url: str = ""
+    # `bucket/key`, and where they are said to be.
+    place: str = ""
+    region: str = ""
     compressed: bool = False
     # Bytes of one segment; None where it comes in one stream.
     segment: int | None = None
@@ -165,6 +219,44 @@ class EndpointFacts(Subject):
     given_up: bool = False
     right: Answer | Unread = Unread("Not asked.")
     wrong: Mapping[str, Verdict] | Unread | None = None
+    # None: it is no object in S3.
+    object: ObjectFacts | Unread | None = None
+
+
+class Need(StrEnum):
+    """What an identity would do with a permission."""
+
+    ROTATE = "rotate"
+    LOOK = "look"
+    # Spillway never does it.
+    NOTHING = "nothing"
+    # A rotation does it, under another identity.
+    ELSEWHERE = "elsewhere"
+
+
+class Decision(StrEnum):
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    # It depends on what the simulation does not know.
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether AWS would let an identity do something; `resource` is an ARN, or `*`."""
+
+    need: Need
+    action: str
+    resource: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class IdentityFacts(Subject):
+    """Whom AWS takes this portal for, itself or in a role. `arn` is the user's or role's own."""
+
+    arn: str | Unread = Unread("Not asked.")
+    permissions: tuple[Permission, ...] | Unread = Unread("Not asked.")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from streams.aws.account import Account
-from streams.doctor import accounts, asking, rotations
+from streams.aws.caller import Caller
+from streams.doctor import accounts, asking, identities, rotations
+from streams.doctor.asking import Answers
 from streams.doctor.broker import broker_answers
 from streams.doctor.facts import (
-    Answer,
+    AccountFacts,
     EndpointFacts,
     FunctionFacts,
     GatewayFacts,
@@ -28,6 +30,7 @@ from streams.doctor.facts import (
 )
 from streams.doctor.functions import Functions, nameless
 from streams.doctor.gateways import Gateways
+from streams.doctor.needs import Registered
 from streams.doctor.reader import Reader
 from streams.models import (
     Auth,
@@ -40,10 +43,11 @@ from streams.models import (
     Notice,
     Rotation,
     Secret,
+    SecretFunction,
     SecretVersion,
 )
 from streams.models.fields import UndecryptableError
-from streams.net.errors import AwsCredentialsError, GatewayLimitError
+from streams.net.errors import GatewayLimitError
 
 # So many of an export's last downloads tell how long its origin takes.
 RECENT = 20
@@ -51,12 +55,18 @@ RECENT = 20
 
 @dataclass
 class Gatherer:
-    """Facts for one run, which ends at `deadline` (`time.monotonic`). `say` hears of progress."""
+    """Facts for one run, which ends at `deadline` (`time.monotonic`). `say` hears of progress.
+
+    `web`: the portal's own identity is judged as that of its web process.
+    """
 
     account: Account
     deadline: float
     say: Callable[[str], None]
+    web: bool = False
     _secrets: dict[int, SecretFacts] = field(default_factory=dict)
+    # By role; empty: the portal's own identity.
+    _callers: dict[str, Caller | Unread] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.account, self.deadline)
@@ -71,15 +81,47 @@ class Gatherer:
         else:
             chosen, secrets = endpoints, self._secrets_of(endpoints)
         # First of all: where an identity is no good, AWS is not asked for each thing in vain.
-        yield from accounts.facts(self._reader, secrets, chosen)
+        for one in accounts.facts(self._reader, secrets, chosen):
+            if isinstance(one, AccountFacts):
+                self._callers[one.role_arn] = one.caller
+            yield one
         for secret in secrets:
             yield from self._around(secret)
-        for number, endpoint in enumerate(chosen, start=1):
-            self.say(f"endpoint {endpoint.slug} ({number} of {len(chosen)})")
-            facts = self._endpoint(endpoint)
+        yield from self._endpoints(chosen)
+        yield from self._identities(secrets, chosen)
+
+    def _endpoints(self, chosen: list[Endpoint]) -> Iterator[Subject]:
+        facts = [self._endpoint(endpoint) for endpoint in chosen]
+        for each in facts:
             # Of several exports that invoke one function, the first has it looked at.
-            yield from (one for one in facts.functions if one.endpoint == endpoint.slug)
-            yield facts
+            yield from (one for one in each.functions if one.endpoint == each.endpoint)
+        told = self._answers(chosen)
+        for each in facts:
+            answers = told[each.endpoint]
+            yield replace(each, right=answers.right, wrong=answers.wrong, object=answers.object)
+
+    def _answers(self, chosen: list[Endpoint]) -> dict[str, Answers]:
+        """What each origin answers, by slug; none is asked that we cannot sign for."""
+        hindered = {
+            endpoint.slug: asking.hindered(endpoint, why)
+            for endpoint in chosen
+            if (why := self._reader.hindrance(accounts.parts_of(endpoint)))
+        }
+        asked = [endpoint for endpoint in chosen if endpoint.slug not in hindered]
+        told = asking.answers_of(asked, self.account, deadline=self.deadline, say=self.say)
+        return hindered | told
+
+    def _identities(self, secrets: list[Secret], chosen: list[Endpoint]) -> Iterator[Subject]:
+        registered = Registered(
+            functions=list(SecretFunction.objects.filter(secret__in=secrets).order_by("pk")),
+            gateways=list(Gateway.objects.filter(secret__in=secrets).order_by("pk")),
+            endpoints=chosen,
+            web=self.web,
+        )
+        for role in registered.roles():
+            self.say(f"role {role}" if role else "the portal's own identity")
+            caller = self._callers.get(role, Unread("Nothing is asked by it."))
+            yield identities.facts(role, registered, self._reader, caller)
 
     def _around(self, secret: Secret) -> Iterator[Subject]:
         """What checks and sends it."""
@@ -132,10 +174,8 @@ class Gatherer:
         gateway = self._gateway(row) if row else None
         secret = endpoint.secret or (row.secret if row else None)
         functions = self._functions_of(endpoint)
-        signed = accounts.use_of_endpoint(endpoint)
-        parts = signed.parts if signed else frozenset()
         depends = own.union(
-            parts,
+            accounts.parts_of(endpoint),
             [f"secret {secret.name}"] if secret else [],
             gateway.about if gateway else [],
             *(function.about for function in functions),
@@ -149,6 +189,8 @@ class Gatherer:
             secret_name=secret.name if secret else "",
             kind=endpoint.kind,
             url=endpoint.url,
+            place=f"{endpoint.bucket}/{endpoint.key}" if endpoint.kind == Kind.S3 else "",
+            region=endpoint.region,
             compressed=endpoint.keep_gzip,
             segment=(endpoint.segments or {}).get("size"),
             secret=self._secret(secret) if secret else None,
@@ -157,10 +199,6 @@ class Gatherer:
             public=endpoint.kind == Kind.FUNCTION_URL and endpoint.auth == Auth.NONE,
             slowest=slowest,
             given_up=given_up,
-            right=self._right(endpoint, parts),
-            wrong=self._reader.timely(lambda: asking.wrong(endpoint, self.account))
-            if endpoint.secret
-            else None,
         )
 
     def _functions_of(self, endpoint: Endpoint) -> tuple[FunctionFacts, ...]:
@@ -170,16 +208,6 @@ class Gatherer:
         if endpoint.kind != Kind.FUNCTION_URL:
             return ()
         return self.functions(endpoint.secret) if endpoint.secret else (nameless(endpoint),)
-
-    def _right(self, endpoint: Endpoint, parts: frozenset[str]) -> Answer | Unread:
-        if hindrance := self._reader.hindrance(parts):
-            return Answer(
-                AwsCredentialsError.code, hindrance.reason, AwsCredentialsError.hint or ""
-            )
-        try:
-            return self._reader.timely(lambda: asking.right(endpoint, self.account))
-        except UndecryptableError as exc:
-            return Unread(str(exc))
 
 
 def _recent(endpoint: Endpoint) -> tuple[float | None, bool]:

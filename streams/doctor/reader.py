@@ -10,7 +10,7 @@ from typing import TypeVar
 from streams.access.addresses import address_policy
 from streams.aws.account import Account
 from streams.aws.failures import ControlError, MissingError, UnavailableError
-from streams.doctor.facts import Unread
+from streams.doctor.facts import LATE, Unread
 from streams.rotation.probing import Verdict, asker, status_of
 
 T = TypeVar("T")
@@ -19,7 +19,6 @@ T = TypeVar("T")
 AGAIN = 0.5
 PATIENCE = 5.0
 _OPENED = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
-_LATE = Unread("The time of this run was up before it could be read.")
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Reader:
 
     def timely(self, ask: Callable[[], T]) -> T | Unread:
         """The answer, where there is time to ask."""
-        return _LATE if self._is_late() else ask()
+        return LATE if self._is_late() else ask()
 
     def asked(self, url: str) -> Verdict | Unread:
         """What becomes of a request that presents nothing."""

@@ -42,12 +42,14 @@ def examine(
     *,
     seconds: float,
     say: Callable[[str], None],
+    web: bool = False,
 ) -> Report:
     """Looks at these endpoints and all that they hang on (None: all there is), and at this portal.
 
-    What could not be read within `seconds` is skipped. `say` hears what is looked at.
+    What could not be read within `seconds` is skipped. `say` hears what is looked at. `web`: this
+    process's identity is judged as the web process's, which rotates nothing.
     """
-    gatherer = Gatherer(account, time.monotonic() + seconds, say)
+    gatherer = Gatherer(account, time.monotonic() + seconds, say, web)
     say("portal")
     return judged([portal(), *gatherer.subjects(endpoints)])
 

@@ -87,6 +87,11 @@ class RedirectError(OriginError):
     message = "The source redirects to another place, where this portal does not follow."
     hint = "Operators: register the address that it leads to."
 
+    def __init__(self, detail: str = "", *, place: str = "") -> None:
+        """`place` is scheme and host of where it leads: what else an address has may be secret."""
+        super().__init__(detail)
+        self.place = place
+
 
 class BrokenError(OriginError):
     code = "origin_broken"
@@ -123,6 +128,7 @@ class AwsDeniedError(ForbiddenError):
     def __init__(self, aws_code: str = "") -> None:
         """`aws_code` is AWS's own, such as `AccessDenied`."""
         super().__init__(_with_code(self.message, aws_code))
+        self.aws_code = aws_code
 
 
 class GatewayRefusedError(ForbiddenError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
-from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
 from streams.aws.account import Account
 from streams.net import errors, signing
@@ -246,8 +246,15 @@ def same_origin(url: str, location: str) -> str:
     except ValueError:
         raise errors.RedirectError from None
     if not location or not same or "\\" in location or "@" in target.netloc:
-        raise errors.RedirectError
+        raise errors.RedirectError(place=_place(target) if location else "")
     return urlunsplit((*target[:4], ""))
+
+
+def _place(parts: SplitResult) -> str:
+    """Scheme and host, empty where they are not plain: it is the origin that says them."""
+    port = f":{parts.port}" if parts.port else ""
+    place = f"{parts.scheme}://{parts.hostname}{port}"
+    return place if re.fullmatch(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?", place) else ""
 
 
 def _port(parts: Any) -> int:

@@ -12,7 +12,7 @@ from streams.origins.http import Answer, HttpOrigin, error_text
 from streams.wire import checksums
 from streams.wire.checksums import Checksum
 
-_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
 _BUSY = frozenset({"SlowDown", "ServiceUnavailable", "RequestTimeout", "InternalError"})
 # A name that stands for itself as a host under a wildcard certificate.

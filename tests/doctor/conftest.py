@@ -42,7 +42,10 @@ WITHOUT_TERRAFORM = {
     "credentials-invalid", "function-missing", "function-not-active", "function-update-failed",
     "url-differs", "secret-without-value", "secret-refused", "does-not-open", "open-without-header",
     "open-with-empty-header", "open-with-wrong-header", "not-resumable", "gateway-missing",
-    "gateway-refused", "rotation-stuck", "rotation-slow",
+    "gateway-refused", "rotation-stuck", "rotation-slow", "identity-root", "identity-may-more",
+    "identity-rotates-elsewhere", "object-elsewhere", "object-missing", "object-archived",
+    "object-no-checksum", "origin-buffers", "first-byte-late", "gzip-unasked", "gzip-stripped",
+    "gzip-mislabelled", "redirects-elsewhere",
 }  # fmt: skip
 
 
@@ -79,6 +82,12 @@ def doctor(*words: str) -> tuple[int, str, str]:
         status = exc.returncode
         err.write(str(exc))
     return status, out.getvalue(), err.getvalue()
+
+
+def examined(*words: str) -> tuple[int, dict[str, Any]]:
+    """What it ends with, and what it tells as JSON."""
+    status, out, _ = doctor("--json", *words)
+    return status, json.loads(out)
 
 
 @dataclass
@@ -138,16 +147,24 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(
+def account(
     aws: Sandbox,
     transactional_db: None,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Clinic]:
+) -> Iterator[Sandbox]:
+    """The stand-in for AWS, as the portal's own; nothing is registered."""
     settings.PRIVATE_ORIGINS = [ip_network("127.0.0.0/8")]
     for variable, told in aws.environment().items():
         monkeypatch.setenv(variable, told)
     engine.account.cache_clear()
+    yield aws
+    engine.account.cache_clear()
+
+
+@pytest.fixture
+def clinic(account: Sandbox) -> Iterator[Clinic]:
+    aws = account
     name, value = f"orders-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     url = aws.deploy_function(name, HANDLER, "app.handler", {**OTHERS, "SECRET_HEADER": value})
     secret = Secret.objects.create(name="orders")
@@ -161,4 +178,3 @@ def clinic(
     made = Clinic(aws, name, value, url, secret)
     yield made
     assert value not in made.told
-    engine.account.cache_clear()

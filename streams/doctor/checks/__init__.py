@@ -2,12 +2,15 @@
 
 from streams.doctor.checks import (
     accounts,
+    bodies,
     endpoints,
     functions,
     gateways,
+    identity,
     limits,
     portal,
     rotations,
+    s3,
 )
 from streams.doctor.checks.check import ALL, Check, Finding, Found, Severity, SkippedError
 
@@ -19,10 +22,13 @@ __all__ = [
     "Severity",
     "SkippedError",
     "accounts",
+    "bodies",
     "endpoints",
     "functions",
     "gateways",
+    "identity",
     "limits",
     "portal",
     "rotations",
+    "s3",
 ]

@@ -1,6 +1,7 @@
 """Endpoints: what a download meets, and who else would get one."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
@@ -9,7 +10,8 @@ from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts, Unread
 from streams.models import Kind
 from streams.models.secrets import fingerprint
-from streams.net.errors import BusyError
+from streams.net.errors import BusyError, RedirectError
+from streams.origins.s3 import is_amazon
 from streams.rotation.probing import Verdict
 from streams.wire.validators import is_strong
 
@@ -27,6 +29,10 @@ _CAUSES = (
     "mapping-quoted", "mapping-append", "mapping-dynamic", "mapping-differs", "mapping-undeployed",
     "stage-missing", "secret-without-value", "integration-type", "header-unmappable",
     "stage-older", "gateway-size", *CREDENTIALS,
+)  # fmt: skip
+# What S3 has of its own to say about a refusal.
+_OF_S3 = (
+    "object-elsewhere", "object-missing", "object-archived", "object-key-refused", "object-refused",
 )  # fmt: skip
 
 
@@ -105,7 +111,7 @@ def secret_refused(endpoint: EndpointFacts) -> Iterator[Found]:
     Severity.ERROR,
     "A download begins",
     consequence="Every download fails before its first byte.",
-    follows_from=_CAUSES,
+    follows_from=(*_CAUSES, *_OF_S3, "redirects-elsewhere"),
 )
 def does_not_open(endpoint: EndpointFacts) -> Iterator[Found]:
     answer = _answer(endpoint)
@@ -114,6 +120,32 @@ def does_not_open(endpoint: EndpointFacts) -> Iterator[Found]:
             f"The origin of {endpoint.endpoint} does not open: {answer.sentence}",
             _sentence(answer.hint.removeprefix("Operators: ")),
             evidence=(f"code: {answer.code}",),
+        )
+
+
+@check(
+    "redirects-elsewhere",
+    Severity.ERROR,
+    "The origin answers itself",
+    consequence="Every download fails: the secret and the signature are for the address that is "
+    "registered, and go nowhere else.",
+    follows_from=("object-elsewhere",),
+)
+def redirects_elsewhere(endpoint: EndpointFacts) -> Iterator[Found]:
+    answer = _answer(endpoint)
+    if answer.code == RedirectError.code:
+        place = answer.leads_to or "a place that it does not name plainly"
+        fix = "Register the address that it leads to."
+        if _is_s3(answer.leads_to):
+            fix = (
+                "Have the function answer with the object's place as JSON, and register "
+                "follows: s3; or register the object itself, as kind: s3."
+            )
+        yield Found(
+            f"The origin of {endpoint.endpoint} redirects to {place}, where this portal does not "
+            "follow.",
+            fix,
+            evidence=(f"redirects to: {place}", f"registered: {_host(endpoint.url)}"),
         )
 
 
@@ -174,11 +206,13 @@ def open_with_wrong_header(endpoint: EndpointFacts) -> Iterator[Found]:
     consequence="A download that breaks off starts again from its first byte.",
 )
 def not_resumable(endpoint: EndpointFacts) -> Iterator[Found]:
-    answer = _opened(endpoint)
+    answer = opened(endpoint)
     if endpoint.kind == Kind.PAGES:
         raise SkippedError("A file that is stitched from pages has no byte ranges.")
     if endpoint.compressed:
         raise SkippedError("A file that is compressed on its way has no byte ranges.")
+    if answer.size == 0:
+        raise SkippedError("The file is empty.")
     missing = []
     if not answer.part:
         missing.append("it does not honour byte ranges")
@@ -201,7 +235,7 @@ def not_resumable(endpoint: EndpointFacts) -> Iterator[Found]:
     follows_from=GONE,
 )
 def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
-    function, answer = _own_function(endpoint), _opened(endpoint)
+    function, answer = _own_function(endpoint), opened(endpoint)
     if answer.size is None:
         raise SkippedError("The origin does not tell the size.")
     size = min(answer.size, endpoint.segment or answer.size)
@@ -216,6 +250,17 @@ def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
         )
 
 
+def _host(url: str) -> str:
+    """Scheme and host: a query may be somebody's key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "no address"
+
+
+def _is_s3(place: str) -> bool:
+    host = urlsplit(place).hostname or ""
+    return is_amazon(host) and any(label.startswith("s3") for label in host.split("."))
+
+
 def _sentence(hint: str) -> str:
     return hint[:1].upper() + hint[1:]
 
@@ -227,7 +272,8 @@ def _answer(endpoint: EndpointFacts) -> Answer:
     return answer
 
 
-def _opened(endpoint: EndpointFacts) -> Answer:
+def opened(endpoint: EndpointFacts) -> Answer:
+    """What the origin sent. Raises `SkippedError` where it sent nothing."""
     answer = _answer(endpoint)
     if answer.code:
         raise SkippedError("It does not open.")

@@ -27,6 +27,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--seconds", type=float, default=300.0, help="what is not read by then is skipped (300)"
         )
+        parser.add_argument(
+            "--web", action="store_true",
+            help="this runs under the web process's identity, which needs to rotate nothing",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,6 +40,7 @@ class Command(BaseCommand):
                 account(),
                 seconds=options["seconds"],
                 say=lambda what: self.stderr.write(f"looking at {what}"),
+                web=options["web"],
             )
         except DatabaseError as exc:
             # Its message may hold an address with a password.
