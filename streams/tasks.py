@@ -8,6 +8,7 @@ from uuid import UUID
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
+from streams.doctor import diagnosing
 from streams.models import Download, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
@@ -44,6 +45,7 @@ def advance_due() -> None:
     list(calendar.start_due())
     _ring_all(advance_rotation, Rotation.objects.due().values_list("pk", flat=True))
     _ring_all(check_drift, drift.due())
+    _ring_all(diagnose, diagnosing.due())
     telling.tell_overdue()
     telling.tell_slow()
     ring_notices()
@@ -64,6 +66,12 @@ def check_drift(pk: int) -> None:
     """Looks whether AWS still has the current value of a secret."""
     drift.check(pk)
     ring_notices()
+
+
+@shared_task
+def diagnose(pk: int) -> None:
+    """Looks why downloads of an export have failed."""
+    diagnosing.look(pk)
 
 
 def ring_notices() -> None:

@@ -4,6 +4,7 @@ from streams.models.access import ApiToken, Grant, User
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.examinations import Examination
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.provisioning import ProvisioningTurn
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
@@ -19,6 +20,7 @@ __all__ = [
     "Download",
     "DriftCheck",
     "Endpoint",
+    "Examination",
     "Gateway",
     "Grant",
     "Kind",
