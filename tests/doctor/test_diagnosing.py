@@ -47,8 +47,6 @@ def test_all_that_failed_lately_get_the_cause_and_no_other_download_does(
     clinic: Clinic, caplog: pytest.LogCaptureFixture
 ) -> None:
     clinic.functions.remove_permission(FunctionName=clinic.name, StatementId="public-invoke")
-    # Another way to the same function is broken too, and has nothing to do with it.
-    clinic.rest(value="other-" + "o" * 32)
     two = {failed(), failed()}
     others = {
         failed("origin_busy"),
@@ -66,6 +64,16 @@ def test_all_that_failed_lately_get_the_cause_and_no_other_download_does(
     (line,) = [one for one in caplog.records if one.getMessage() == "download_diagnosed"]
     fields = {name: getattr(line, name) for name in ("export", "cause", "downloads")}
     assert fields == {"export": "orders", "cause": "permission-invoke", "downloads": 2}
+
+
+def test_another_broken_way_to_the_same_function_is_no_cause(clinic: Clinic) -> None:
+    clinic.rest(value="other-" + "o" * 32)
+    Endpoint.objects.filter(slug="orders").update(url="http://127.0.0.1:1/")
+    pk = failed("origin_unreachable")
+
+    look()
+
+    assert causes() == {pk: "url-differs"}
 
 
 def test_what_has_passed_by_then_has_no_cause(clinic: Clinic) -> None:
