@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
 from streams.doctor import diagnosing
-from streams.models import Download, Notice, Rotation
+from streams.models import Download, Installation, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
 
@@ -40,6 +40,7 @@ def _ring_all(task: Task[Any, Any], pks: Iterable[int | UUID]) -> None:
 @shared_task
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
+    Installation.objects.tick()
     Download.objects.interrupt_abandoned()
     # Stored is all that they must be: the next line finds them.
     list(calendar.start_due())

@@ -133,16 +133,28 @@ class EndpointFacts(Subject):
 
 
 @dataclass(frozen=True)
-class PortalFacts(Subject):
-    """This installation. `undecryptable` are names of stored values that no key decrypts.
+class DeploymentFacts(Subject):
+    """This installation, by its settings and disks alone."""
 
-    `waiting` are the seconds for which the oldest due work has waited for a worker.
-    """
-
-    undecryptable: tuple[str, ...] = ()
-    broker: bool = True
-    waiting: float = 0.0
     debug: bool = False
     hosts: tuple[str, ...] = ()
     # The host of SPILLWAY_BASE_URL; empty where none is set.
     base_host: str = ""
+
+
+@dataclass(frozen=True)
+class PortalFacts(DeploymentFacts):
+    """And by its database, its broker and what it is reached through.
+
+    `undecryptable` are names of stored values that no key decrypts. `silent` are the seconds for
+    which the tick has been missed, 0 where it comes; `ticked`: it did come once. `waiting` are the
+    seconds for which the oldest due work has waited for a worker.
+    """
+
+    undecryptable: tuple[str, ...] = ()
+    unmigrated: tuple[str, ...] = ()
+    broker: bool = True
+    worker: bool | Unread = True
+    silent: float = 0.0
+    ticked: bool = True
+    waiting: float = 0.0

@@ -5,6 +5,7 @@ from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
 from streams.models.examinations import Examination
+from streams.models.installation import Installation
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.provisioning import ProvisioningTurn
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
@@ -23,6 +24,7 @@ __all__ = [
     "Examination",
     "Gateway",
     "Grant",
+    "Installation",
     "Kind",
     "Mode",
     "Notice",

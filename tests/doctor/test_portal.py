@@ -2,20 +2,33 @@
 
 import http.server
 import json
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from streams.models import Channel, DriftCheck, Endpoint, Secret
+from streams.doctor.broker import worker_answers
+from streams.doctor.facts import PortalFacts
+from streams.doctor.run import judged
+from streams.models import Channel, DriftCheck, Endpoint, Installation, Secret
 from tests.doctor.conftest import doctor
+from tests.functional.brokers import broker
+from tests.functional.conftest import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VALUE = "value-" + "v" * 32
@@ -34,7 +47,38 @@ def _no_broker(settings: Settings) -> None:
     settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{port}/0"
 
 
-def _no_worker(_: Settings) -> None:
+def _no_folder_for_messages(settings: Settings) -> None:
+    folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR)) / "messages"
+    folder.touch()
+    _messages_in(settings, folder)
+
+
+def _messages_in(settings: Settings, folder: Path) -> None:
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"data_folder_in": str(folder)}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options
+
+
+def _no_tick(_: Settings) -> None:
+    Installation.objects.here()
+    Installation.objects.update(made_at=timezone.now() - timedelta(hours=1))
+
+
+def _no_tick_any_more(_: Settings) -> None:
+    Installation.objects.tick()
+    Installation.objects.update(ticked_at=timezone.now() - timedelta(hours=1))
+
+
+def _nobody_takes_messages(settings: Settings) -> None:
+    folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR))
+    _messages_in(settings, folder)
+    message = folder / "1_a.celery.msg"
+    message.touch()
+    os.utime(message, (time.time() - 120,) * 2)
+    _work_is_left(settings)
+    _no_tick(settings)
+
+
+def _work_is_left(_: Settings) -> None:
     secret = Secret.objects.create(name="orders")
     DriftCheck.objects.create(secret=secret, due_at=timezone.now() - timedelta(hours=1))
 
@@ -54,11 +98,26 @@ def _not_its_own_host(settings: Settings) -> None:
 FAULTS: list[tuple[str, Callable[[Settings], None], int]] = [
     ("portal-keys", _other_key, 1),
     ("portal-broker", _no_broker, 1),
-    ("portal-scheduler", _no_worker, 1),
+    ("portal-broker", _no_folder_for_messages, 1),
+    ("portal-worker", _nobody_takes_messages, 1),
+    ("portal-scheduler", _work_is_left, 1),
+    ("portal-tick", _no_tick, 0),
+    ("portal-tick", _no_tick_any_more, 0),
     ("portal-debug", _debug, 0),
     ("portal-hosts", _any_host, 0),
     ("portal-hosts", _not_its_own_host, 0),
 ]
+
+
+PORTAL = PortalFacts(name="portal", about=frozenset({"portal"}), hosts=("localhost",))
+BY_HAND: list[tuple[str, PortalFacts]] = [
+    ("portal-migrations", replace(PORTAL, unmigrated=("streams.0001_initial",))),
+]
+
+
+@pytest.mark.parametrize(("identity", "facts"), BY_HAND)
+def test_exactly_that_fault_is_found(identity: str, facts: PortalFacts) -> None:
+    assert [finding.check.id for finding in judged([facts]).findings] == [identity]
 
 
 def examined(*words: str) -> tuple[int, dict[str, Any]]:
@@ -86,6 +145,81 @@ def test_each_value_that_no_key_decrypts_is_named(settings: Settings) -> None:
 
     (finding,) = told["findings"]
     assert "orders version 1, the key of channel ops" in finding["sentence"]
+
+
+def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick(
+    settings: Settings,
+) -> None:
+    _work_is_left(settings)
+    _no_tick_any_more(settings)
+
+    _, told = examined()
+
+    (finding,) = told["findings"]
+    assert (finding["id"], finding["evidence"]) == (
+        "portal-scheduler",
+        ["last tick: 60 minutes ago"],
+    )
+
+
+def test_a_tick_is_what_the_doctor_looks_for(settings: Settings) -> None:
+    _no_tick_any_more(settings)
+
+    Installation.objects.tick()
+
+    assert examined()[1]["findings"] == []
+
+
+def test_a_broker_that_no_worker_listens_to(settings: Settings, tmp_path: Path) -> None:
+    _no_tick(settings)
+    redis = broker("redis", tmp_path / "redis")
+    try:
+        settings.CELERY_BROKER_URL = redis.url
+        _, told = examined()
+    finally:
+        redis.kill()
+
+    assert [finding["id"] for finding in told["findings"]] == ["portal-worker"]
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_scheduler_is_told_from_none(
+    settings: Settings, tmp_path: Path
+) -> None:
+    _no_tick(settings)
+    redis = broker("redis", tmp_path / "redis")
+    settings.CELERY_BROKER_URL = redis.url
+    worker = subprocess.Popen(
+        [sys.executable, "manage.py", "worker", "--concurrency", "1"],
+        env=os.environ | {"CELERY_BROKER_URL": redis.url, "SPILLWAY_STATE_DIR": str(tmp_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert until(lambda: worker_answers() is True, 60)
+        _, told = examined()
+    finally:
+        worker.terminate()
+        worker.wait(20)
+        redis.kill()
+
+    assert [finding["id"] for finding in told["findings"]] == ["portal-tick"]
+
+
+@pytest.fixture
+def _an_older_database() -> Iterator[None]:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("sessions", "0001_initial")
+    yield
+    recorder.record_applied("sessions", "0001_initial")
+
+
+@pytest.mark.usefixtures("_an_older_database")
+def test_a_database_that_lacks_a_migration_is_told() -> None:
+    status, told = examined()
+
+    (finding,) = told["findings"]
+    assert (status, finding["id"]) == (1, "portal-migrations")
+    assert finding["evidence"] == ["sessions.0001_initial"]
 
 
 @pytest.mark.parametrize("host", ["exports.example.com", ".example.com"])
