@@ -18,8 +18,8 @@ WAIT = 60.0
 
 def broker_answers() -> bool:
     """Whether it does, within seconds. The embedded one is a folder that can be written."""
-    if _is_embedded():
-        return _is_usable(_messages())
+    if folder := embedded_folder():
+        return _is_usable(folder)
     try:
         with _connection() as broker:
             broker.ensure_connection(max_retries=1, timeout=PATIENCE)
@@ -30,9 +30,9 @@ def broker_answers() -> bool:
 
 def worker_answers() -> bool | Unread:
     """Whether a worker takes what the broker has, which must be one that answers."""
-    if _is_embedded():
+    if folder := embedded_folder():
         # Nobody can be asked by way of a folder; but what workers take, they take at once.
-        if any(time.time() - since > WAIT for since in _waiting(_messages())):
+        if any(time.time() - since > WAIT for since in _waiting(folder)):
             return False
         return Unread("No message waits in the embedded broker, which would tell.")
     try:
@@ -42,11 +42,10 @@ def worker_answers() -> bool | Unread:
         return Unread("The broker did not answer.")
 
 
-def _is_embedded() -> bool:
-    return bool(settings.CELERY_BROKER_URL.startswith("filesystem:"))
-
-
-def _messages() -> Path:
+def embedded_folder() -> Path | None:
+    """Where the embedded broker keeps its messages; None where another one serves."""
+    if not settings.CELERY_BROKER_URL.startswith("filesystem:"):
+        return None
     return Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"])
 
 

@@ -7,6 +7,7 @@ stand in no `repr`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from streams.aws.functions import Alias, Configuration, UrlConfig
 from streams.aws.gateways import Mapped
@@ -134,12 +135,28 @@ class EndpointFacts(Subject):
 
 @dataclass(frozen=True)
 class DeploymentFacts(Subject):
-    """This installation, by its settings and disks alone."""
+    """This installation, by its settings and disks alone.
+
+    `https`: it believes a proxy that TLS ends there, and has its cookies sent over TLS alone.
+    `uncollected` are static files that pages cannot link to. `free` are bytes, and None where there
+    is no state folder yet. `database_disk` and `broker_disk` are types of network file systems that
+    the embedded ones are on.
+    """
 
     debug: bool = False
     hosts: tuple[str, ...] = ()
-    # The host of SPILLWAY_BASE_URL; empty where none is set.
-    base_host: str = ""
+    # SPILLWAY_BASE_URL; empty where none is set.
+    base_url: str = ""
+    https: bool = False
+    uncollected: tuple[str, ...] | Unread = ()
+    state: str = ""
+    free: int | None = None
+    database_disk: str = ""
+    broker_disk: str = ""
+
+    @property
+    def base_host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.contrib.staticfiles.storage import ManifestFilesMixin
+from django.core.files.storage import storages
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from streams.doctor.broker import broker_answers, worker_answers
+from streams.doctor import disks
+from streams.doctor.broker import broker_answers, embedded_folder, worker_answers
 from streams.doctor.facts import DeploymentFacts, PortalFacts, Unread
 from streams.models import (
     Channel,
@@ -58,13 +62,41 @@ def unmigrated() -> tuple[str, ...]:
 
 
 def _deployed() -> dict[str, Any]:
+    database, broker = _sqlite(), embedded_folder()
     return {
         "name": "portal",
         "about": frozenset({"portal"}),
         "debug": settings.DEBUG,
         "hosts": tuple(settings.ALLOWED_HOSTS),
-        "base_host": urlsplit(settings.BASE_URL).hostname or "",
+        "base_url": settings.BASE_URL,
+        "https": settings.SECURE_SSL_REDIRECT and settings.SESSION_COOKIE_SECURE,
+        "uncollected": _uncollected(),
+        "state": str(settings.STATE_DIR),
+        "free": disks.free(settings.STATE_DIR),
+        "database_disk": disks.network_type(Path(database)) if database else "",
+        "broker_disk": disks.network_type(Path(broker)) if broker else "",
     }
+
+
+def _sqlite() -> str:
+    """The file of the embedded database; empty where another one serves."""
+    database = settings.DATABASES["default"]
+    return str(database["NAME"]) if database["ENGINE"].endswith("sqlite3") else ""
+
+
+def _uncollected() -> tuple[str, ...] | Unread:
+    """The static files that pages would fail to link to, or that are not where they are served."""
+    # Anew: the list that a process has read at its start may be older than the files.
+    storage: Any = storages.create_storage(settings.STORAGES["staticfiles"])
+    if not isinstance(storage, ManifestFilesMixin):
+        return Unread("Static files are served under their own names.")
+    names = (name for finder in get_finders() for name, _ in finder.list([]))
+    return tuple(name for name in names if not _is_collected(storage, name))
+
+
+def _is_collected(storage: Any, name: str) -> bool:
+    hashed = storage.hashed_files.get(storage.hash_key(storage.clean_name(name)))
+    return bool(hashed) and storage.exists(hashed)
 
 
 def _silence() -> tuple[float, bool]:

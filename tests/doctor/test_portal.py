@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
@@ -32,6 +33,11 @@ from tests.functional.conftest import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VALUE = "value-" + "v" * 32
+MANIFEST = {
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+    }
+}
 
 
 def _other_key(settings: Settings) -> None:
@@ -92,7 +98,26 @@ def _any_host(settings: Settings) -> None:
 
 
 def _not_its_own_host(settings: Settings) -> None:
-    settings.BASE_URL = "https://exports.example.com"
+    _behind_tls(settings, "https://127.0.0.2:1")
+
+
+def _behind_tls(settings: Settings, url: str) -> None:
+    settings.BASE_URL = url
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = True
+
+
+def _tls_that_the_portal_does_not_know(settings: Settings) -> None:
+    settings.BASE_URL = "https://localhost:1"
+
+
+def _no_tls(settings: Settings) -> None:
+    settings.BASE_URL = "http://0.0.0.0:1"
+    settings.ALLOWED_HOSTS = ["0.0.0.0"]
+
+
+def _static_files_that_nobody_collected(settings: Settings) -> None:
+    settings.STATIC_ROOT = tempfile.mkdtemp(dir=settings.STATE_DIR)
+    settings.STORAGES = MANIFEST
 
 
 FAULTS: list[tuple[str, Callable[[Settings], None], int]] = [
@@ -106,12 +131,18 @@ FAULTS: list[tuple[str, Callable[[Settings], None], int]] = [
     ("portal-debug", _debug, 0),
     ("portal-hosts", _any_host, 0),
     ("portal-hosts", _not_its_own_host, 0),
+    ("portal-https", _tls_that_the_portal_does_not_know, 1),
+    ("portal-plain", _no_tls, 0),
+    ("portal-static", _static_files_that_nobody_collected, 0),
 ]
 
 
 PORTAL = PortalFacts(name="portal", about=frozenset({"portal"}), hosts=("localhost",))
 BY_HAND: list[tuple[str, PortalFacts]] = [
     ("portal-migrations", replace(PORTAL, unmigrated=("streams.0001_initial",))),
+    ("portal-disk-space", replace(PORTAL, free=100 << 20)),
+    ("portal-database-disk", replace(PORTAL, database_disk="nfs4", broker_disk="nfs4")),
+    ("portal-broker-disk", replace(PORTAL, broker_disk="nfs4")),
 ]
 
 
@@ -223,11 +254,23 @@ def test_a_database_that_lacks_a_migration_is_told() -> None:
 
 
 @pytest.mark.parametrize("host", ["exports.example.com", ".example.com"])
-def test_a_portal_that_answers_to_its_own_name_is_well(settings: Settings, host: str) -> None:
-    settings.BASE_URL = "https://exports.example.com"
-    settings.ALLOWED_HOSTS = [host]
+def test_a_portal_that_answers_to_its_own_name_is_well(host: str) -> None:
+    url = "https://exports.example.com"
 
+    assert judged([replace(PORTAL, base_url=url, hosts=(host,), https=True)]).findings == []
+
+
+def test_collected_files_are_found_until_one_is_gone(settings: Settings, tmp_path: Path) -> None:
+    settings.STATIC_ROOT = str(tmp_path)
+    settings.STORAGES = MANIFEST
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    call_command("collectstatic", interactive=False, verbosity=0)
     assert examined()[1]["findings"] == []
+
+    next(tmp_path.glob("spillway/icon.*.svg")).unlink()
+
+    (finding,) = examined()[1]["findings"]
+    assert finding["evidence"] == ["spillway/icon.svg"]
 
 
 class Plain(http.server.BaseHTTPRequestHandler):
