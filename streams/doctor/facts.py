@@ -160,6 +160,27 @@ class DeploymentFacts(Subject):
 
 
 @dataclass(frozen=True)
+class Front:
+    """How a file of the portal's own came through SPILLWAY_BASE_URL.
+
+    `loops`: it was redirected to the address that it was asked at. `installation` is who answered,
+    and `address` by which one it was asked, such as `https://host`; both are empty where something
+    else came. `waited` are the seconds from its first byte to its last, between which the portal
+    pauses. `part`: of a range that was asked for, that alone came.
+    """
+
+    status: int
+    loops: bool = False
+    installation: str = ""
+    address: str = ""
+    waited: float = 0.0
+    coding: str = ""
+    etag: str = ""
+    length: int | None = None
+    part: bool = True
+
+
+@dataclass(frozen=True)
 class PortalFacts(DeploymentFacts):
     """And by its database, its broker and what it is reached through.
 
@@ -175,3 +196,6 @@ class PortalFacts(DeploymentFacts):
     silent: float = 0.0
     ticked: bool = True
     waiting: float = 0.0
+    # Who this is, among all portals.
+    installation: str = ""
+    fronts: tuple[Front, ...] | Unread = Unread("Not asked.")

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from streams.doctor import disks
+from streams.doctor import disks, front
 from streams.doctor.broker import broker_answers, embedded_folder, worker_answers
 from streams.doctor.facts import DeploymentFacts, PortalFacts, Unread
 from streams.models import (
@@ -51,6 +51,8 @@ def portal() -> PortalFacts:
         silent=silent if missed else 0.0,
         ticked=ticked,
         waiting=_waiting(),
+        installation=front.identity(),
+        fronts=front.ask(),
     )
 
 

@@ -20,7 +20,7 @@ from streams.doctor.facts import (
 )
 from streams.doctor.run import judged
 from streams.rotation.probing import Verdict
-from tests.doctor import test_faults, test_gateways, test_portal
+from tests.doctor import test_faults, test_gateways, test_portal, test_proxies
 
 VALUE = "value-" + "v" * 32
 OTHER = "other-" + "o" * 32
@@ -122,6 +122,7 @@ def test_each_check_has_a_broken_set_up() -> None:
     broken = [fault[0] for fault in (*test_faults.FAULTS, *test_gateways.FAULTS)]
     broken += [fault[0] for fault in test_portal.FAULTS] + [fault[0] for fault in FAULTS]
     broken += [fault[0] for fault in test_portal.BY_HAND]
+    broken += [fault[0] for fault in test_proxies.FAULTS] + ["portal-elsewhere"]
 
     assert set(broken) == {check.id for check in ALL}
 

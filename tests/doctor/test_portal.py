@@ -1,13 +1,11 @@
 """Faults of this installation, and of a plain server."""
 
-import http.server
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -271,27 +269,6 @@ def test_collected_files_are_found_until_one_is_gone(settings: Settings, tmp_pat
 
     (finding,) = examined()[1]["findings"]
     assert finding["evidence"] == ["spillway/icon.svg"]
-
-
-class Plain(http.server.BaseHTTPRequestHandler):
-    """Knows neither ranges nor entity tags."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
-        self.end_headers()
-        self.wfile.write(b"a,b")
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Quiet."""
-
-
-@pytest.fixture
-def plain() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 def test_a_server_without_ranges_and_tags_is_no_error(plain: str) -> None:

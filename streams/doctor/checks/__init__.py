@@ -1,6 +1,6 @@
 """The checks: pure functions of facts, each with an id that stays."""
 
-from streams.doctor.checks import endpoints, functions, gateways, portal
+from streams.doctor.checks import endpoints, functions, gateways, portal, proxies
 from streams.doctor.checks.check import ALL, Check, Finding, Found, Severity, SkippedError
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "functions",
     "gateways",
     "portal",
+    "proxies",
 ]

@@ -138,12 +138,17 @@ def hosts(portal: DeploymentFacts) -> Iterator[Found]:
         )
         return
     _based(portal)
-    if not any(_covers(host, portal.base_host) for host in portal.hosts):
+    if not answers_to_itself(portal):
         yield Found(
             f"SPILLWAY_BASE_URL leads to {portal.base_host}, which is not among "
             "SPILLWAY_ALLOWED_HOSTS.",
             "Add it there.",
         )
+
+
+def answers_to_itself(portal: DeploymentFacts) -> bool:
+    """Whether SPILLWAY_ALLOWED_HOSTS has the host of SPILLWAY_BASE_URL."""
+    return any(host == "*" or _covers(host, portal.base_host) for host in portal.hosts)
 
 
 def _covers(pattern: str, host: str) -> bool:
