@@ -25,6 +25,7 @@ from streams.doctor.broker import worker_answers
 from streams.doctor.facts import PortalFacts
 from streams.doctor.run import judged
 from streams.models import Channel, DriftCheck, Endpoint, Installation, Secret
+from streams.tasks import advance_due
 from tests.doctor.conftest import doctor
 from tests.functional.brokers import broker
 from tests.functional.conftest import until
@@ -194,7 +195,7 @@ def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick(
 def test_a_tick_is_what_the_doctor_looks_for(settings: Settings) -> None:
     _no_tick_any_more(settings)
 
-    Installation.objects.tick()
+    advance_due()
 
     assert examined()[1]["findings"] == []
 
@@ -224,7 +225,7 @@ def test_a_worker_without_the_scheduler_is_told_from_none(
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert until(lambda: worker_answers() is True, 60)
+        assert until(lambda: worker_answers() is True, 100)
         _, told = examined()
     finally:
         worker.terminate()
