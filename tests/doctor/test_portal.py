@@ -39,6 +39,11 @@ MANIFEST = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_messages_of_other_tests(settings: Settings, tmp_path: Path) -> None:
+    _messages_in(settings, tmp_path / "messages")
+
+
 def _other_key(settings: Settings) -> None:
     with transaction.atomic():
         Secret.objects.create(name="orders").set_value(VALUE)
