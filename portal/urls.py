@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from streams.views import downloads, health, pages
+from streams.views import downloads, front, health, pages
 
 urlpatterns = [
     path("", pages.catalogue, name="catalogue"),
@@ -16,4 +16,5 @@ urlpatterns = [
     path("operate/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("front/<str:token>", front.front_file, name="front"),
 ]

@@ -6,6 +6,9 @@ class StreamsConfig(AppConfig):
     name = "streams"
     verbose_name = "Exports"
 
+    def ready(self) -> None:
+        from streams import checks  # noqa: F401 - importing it registers them
+
 
 class OperatorsSiteConfig(AdminConfig):
     """Django's admin, with our own site at /operate/."""

@@ -8,7 +8,8 @@ from uuid import UUID
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
-from streams.models import Download, Notice, Rotation
+from streams.doctor import diagnosing
+from streams.models import Download, Installation, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
 
@@ -39,11 +40,13 @@ def _ring_all(task: Task[Any, Any], pks: Iterable[int | UUID]) -> None:
 @shared_task
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
+    Installation.objects.tick()
     Download.objects.interrupt_abandoned()
     # Stored is all that they must be: the next line finds them.
     list(calendar.start_due())
     _ring_all(advance_rotation, Rotation.objects.due().values_list("pk", flat=True))
     _ring_all(check_drift, drift.due())
+    _ring_all(diagnose, diagnosing.due())
     telling.tell_overdue()
     telling.tell_slow()
     ring_notices()
@@ -64,6 +67,12 @@ def check_drift(pk: int) -> None:
     """Looks whether AWS still has the current value of a secret."""
     drift.check(pk)
     ring_notices()
+
+
+@shared_task
+def diagnose(pk: int) -> None:
+    """Looks why downloads of an export have failed."""
+    diagnosing.look(pk)
 
 
 def ring_notices() -> None:

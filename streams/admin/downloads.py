@@ -13,7 +13,9 @@ from streams.templatetags.units import size
 
 @admin.register(Download)
 class DownloadAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("started_at", "slug", "username", "state", "reason", "sent_size", "whole_size")
+    list_display = (
+        "started_at", "slug", "username", "state", "reason", "cause", "sent_size", "whole_size",
+    )  # fmt: skip
     list_filter = ("state", "started_at")
     search_fields = ("slug", "username", "id")
     list_select_related = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from streams.aws.caller import Caller
 from streams.aws.functions import Alias, Configuration, UrlConfig
@@ -282,16 +283,68 @@ class RotationFacts(Subject):
 
 
 @dataclass(frozen=True)
-class PortalFacts(Subject):
-    """This installation. `undecryptable` are names of stored values that no key decrypts.
+class DeploymentFacts(Subject):
+    """This installation, by its settings and disks alone.
 
-    `waiting` are the seconds for which the oldest due work has waited for a worker.
+    `https`: it believes a proxy that TLS ends there, and has its cookies sent over TLS alone.
+    `uncollected` are static files that pages cannot link to. `free` are bytes, and None where there
+    is no state folder yet. `database_disk` and `broker_disk` are types of network file systems that
+    the embedded ones are on.
+    """
+
+    debug: bool = False
+    hosts: tuple[str, ...] = ()
+    # SPILLWAY_BASE_URL; empty where none is set.
+    base_url: str = ""
+    https: bool = False
+    uncollected: tuple[str, ...] | Unread = ()
+    state: str = ""
+    free: int | None = None
+    database_disk: str = ""
+    broker_disk: str = ""
+
+    @property
+    def base_host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+
+@dataclass(frozen=True)
+class Front:
+    """How a file of the portal's own came through SPILLWAY_BASE_URL.
+
+    `loops`: it was redirected to the address that it was asked at. `installation` is who answered,
+    and `address` by which one it was asked, such as `https://host`; both are empty where something
+    else came. `waited` are the seconds from its first byte to its last, between which the portal
+    pauses. `part`: of a range that was asked for, that alone came.
+    """
+
+    status: int
+    loops: bool = False
+    installation: str = ""
+    address: str = ""
+    waited: float = 0.0
+    coding: str = ""
+    etag: str = ""
+    length: int | None = None
+    part: bool = True
+
+
+@dataclass(frozen=True)
+class PortalFacts(DeploymentFacts):
+    """And by its database, its broker and what it is reached through.
+
+    `undecryptable` are names of stored values that no key decrypts. `silent` are the seconds for
+    which the tick has been missed, 0 where it comes; `ticked`: it did come once. `waiting` are the
+    seconds for which the oldest due work has waited for a worker.
     """
 
     undecryptable: tuple[str, ...] = ()
+    unmigrated: tuple[str, ...] = ()
     broker: bool = True
+    worker: bool | Unread = True
+    silent: float = 0.0
+    ticked: bool = True
     waiting: float = 0.0
-    debug: bool = False
-    hosts: tuple[str, ...] = ()
-    # The host of SPILLWAY_BASE_URL; empty where none is set.
-    base_host: str = ""
+    # Who this is, among all portals.
+    installation: str = ""
+    fronts: tuple[Front, ...] | Unread = Unread("Not asked.")

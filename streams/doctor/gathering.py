@@ -5,25 +5,16 @@ Nothing is changed. What cannot be read is a fact too, with its reason.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
-from urllib.parse import urlsplit
-
-from django.conf import settings
-from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from streams.aws.account import Account
 from streams.aws.caller import Caller
 from streams.doctor import accounts, asking, identities, rotations
 from streams.doctor.asking import Answers
-from streams.doctor.broker import broker_answers
 from streams.doctor.facts import (
     AccountFacts,
     EndpointFacts,
     FunctionFacts,
     GatewayFacts,
-    PortalFacts,
     SecretFacts,
     Subject,
     Unread,
@@ -34,14 +25,10 @@ from streams.doctor.needs import Registered
 from streams.doctor.reader import Reader
 from streams.models import (
     Auth,
-    Channel,
     Download,
-    DriftCheck,
     Endpoint,
     Gateway,
     Kind,
-    Notice,
-    Rotation,
     Secret,
     SecretFunction,
     SecretVersion,
@@ -221,50 +208,6 @@ def _recent(endpoint: Endpoint) -> tuple[float | None, bool]:
     recent = list(rows[:RECENT])
     waits = [(first - started).total_seconds() for started, first, _ in recent if first]
     return max(waits, default=None), bool(recent) and recent[0][2] == GatewayLimitError.code
-
-
-def portal() -> PortalFacts:
-    """What is found out about this installation."""
-    return PortalFacts(
-        name="portal",
-        about=frozenset({"portal"}),
-        undecryptable=tuple(_undecryptable()),
-        broker=broker_answers(),
-        waiting=_waiting(),
-        debug=settings.DEBUG,
-        hosts=tuple(settings.ALLOWED_HOSTS),
-        base_host=urlsplit(settings.BASE_URL).hostname or "",
-    )
-
-
-def _undecryptable() -> Iterator[str]:
-    versions = SecretVersion.objects.order_by("pk").values_list("pk", "secret__name", "number")
-    for pk, secret, number in versions:
-        if not _decrypts(SecretVersion.objects.filter(pk=pk)):
-            yield f"{secret} version {number}"
-    for pk, name in Channel.objects.order_by("pk").values_list("pk", "name"):
-        if not _decrypts(Channel.objects.filter(pk=pk)):
-            yield f"the key of channel {name}"
-
-
-def _decrypts(rows: QuerySet[Any]) -> bool:
-    try:
-        list(rows)
-    except UndecryptableError:
-        return False
-    return True
-
-
-def _waiting() -> float:
-    """Seconds for which the oldest work has been due that nobody has taken."""
-    longest = 0.0
-    for due in (Rotation.objects.due(), DriftCheck.objects.due(), Notice.objects.due()):
-        found = due.order_by("due_at").annotate(now=Now()).values_list("due_at", "now").first()
-        if found:
-            since, now = found
-            assert isinstance(now, datetime)
-            longest = max(longest, (now - since).total_seconds())
-    return longest
 
 
 def _value(secret: Secret) -> str | Unread:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from streams.aws.account import Account
 from streams.doctor.checks import ALL, Check, Finding, Severity, SkippedError
 from streams.doctor.facts import Subject
-from streams.doctor.gathering import Gatherer, portal
+from streams.doctor.gathering import Gatherer
+from streams.doctor.installation import portal
 from streams.models import Endpoint
 
 _RANK = list(Severity)

@@ -4,6 +4,8 @@ from streams.models.access import ApiToken, Grant, User
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.examinations import Examination
+from streams.models.installation import Installation
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.provisioning import ProvisioningTurn
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
@@ -19,8 +21,10 @@ __all__ = [
     "Download",
     "DriftCheck",
     "Endpoint",
+    "Examination",
     "Gateway",
     "Grant",
+    "Installation",
     "Kind",
     "Mode",
     "Notice",

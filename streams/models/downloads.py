@@ -84,6 +84,10 @@ class Download(models.Model):
         _("state"), max_length=12, choices=State.choices, default=State.RUNNING
     )
     reason = models.CharField(_("reason"), max_length=50, blank=True)
+    # What the doctor found when it looked why it failed; empty where it did not. For operators.
+    # `cause` is the id of a check.
+    cause = models.CharField(_("likely cause"), max_length=50, blank=True)
+    diagnosis = models.TextField(_("diagnosis"), blank=True)
     status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
     first = models.BigIntegerField(_("first byte"), default=0)
     # Bytes of this answer's body; null while the origin does not tell.
@@ -108,6 +112,11 @@ class Download(models.Model):
         indexes = [
             models.Index(fields=["user", "endpoint", "-started_at"], name="download_by_user"),
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="download_running"),
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(state="failed", diagnosis=""),
+                name="download_unexplained",
+            ),
         ]
         constraints = [
             models.CheckConstraint(

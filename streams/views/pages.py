@@ -95,7 +95,7 @@ def _rows(request: HttpRequest, endpoint: Endpoint) -> list[Download]:
 
 
 def _shown(row: Download) -> dict[str, Any]:
-    words = wording.of(row.reason)
+    words = wording.of(row.reason, cause=row.cause)
     return {
         "id": str(row.pk),
         "state": row.state,

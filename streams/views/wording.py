@@ -15,6 +15,10 @@ RESUME = _("Resume it in your browser's list of downloads, or with the command b
 AGAIN = _("Start it again. If it fails again, tell your contact the download id.")
 NEWER = _("Throw your copy away and start again: you will get the new version whole.")
 OPERATOR = _("Tell your contact the download id; only they can mend this.")
+FOUND = _(
+    "It failed again when the portal looked, a moment later. Tell your contact the download id: "
+    "the portal shows them the likely cause."
+)
 
 _WORDS = {
     "truncated": Wording(_("The source stopped before the end of the file."), RESUME),
@@ -60,6 +64,10 @@ _WORDS = {
 _OTHERWISE = Wording(_("Something went wrong."), AGAIN)
 
 
-def of(reason: str) -> Wording:
-    """The words for a reason or an error code; general ones for a code that has none."""
-    return _WORDS.get(reason, _OTHERWISE)
+def of(reason: str, *, cause: str = "") -> Wording:
+    """The words for a reason or an error code; general ones for a code that has none.
+
+    `cause` is what the doctor found. It is for operators, and its readers are told where it is.
+    """
+    words = _WORDS.get(reason, _OTHERWISE)
+    return words._replace(todo=FOUND) if cause else words

@@ -104,6 +104,18 @@ def stored() -> str:
     return str(serializers.serialize("json", rows))
 
 
+def test_the_likely_cause_of_a_failed_download_is_shown(operator: Client) -> None:
+    found = {"cause": "permission-invoke", "diagnosis": "The second statement is missing."}
+    Download.objects.update(state="failed", **found)
+    download = Download.objects.get()
+
+    row = operator.get(reverse("admin:streams_download_change", args=[download.pk]))
+    rows = operator.get(reverse("admin:streams_download_changelist"))
+
+    assert b"The second statement is missing." in row.content
+    assert b"permission-invoke" in rows.content
+
+
 def test_every_page_opens_and_changes_nothing(operator: Client) -> None:
     before = stored()
 

@@ -1,8 +1,10 @@
 """A sandbox with a function behind a URL and two gateways, registered as it should be."""
 
+import http.server
 import io
 import json
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -178,3 +180,24 @@ def clinic(account: Sandbox) -> Iterator[Clinic]:
     made = Clinic(aws, name, value, url, secret)
     yield made
     assert value not in made.told
+
+
+class Plain(http.server.BaseHTTPRequestHandler):
+    """Knows neither ranges nor entity tags."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"a,b")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        """Quiet."""
+
+
+@pytest.fixture
+def plain() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

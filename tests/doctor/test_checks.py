@@ -38,6 +38,7 @@ from tests.doctor import (
     test_identity,
     test_objects,
     test_portal,
+    test_proxies,
 )
 from tests.doctor.conftest import check_terraform
 
@@ -218,9 +219,13 @@ def test_exactly_that_fault_is_found(identity: str, facts: Subject) -> None:
 
 def test_each_check_has_a_broken_set_up() -> None:
     """A check that nothing here provokes may never find anything."""
-    modules = (test_faults, test_gateways, test_portal, test_objects, test_identity, test_bodies)
+    modules = (
+        test_faults, test_gateways, test_portal, test_objects, test_identity, test_bodies,
+        test_proxies,
+    )  # fmt: skip
     broken = [fault[0] for module in modules for fault in module.FAULTS]
-    broken += [fault[0] for fault in (*FAULTS, *test_accounts.REFUSED)]
+    broken += [fault[0] for fault in (*FAULTS, *test_accounts.REFUSED, *test_portal.BY_HAND)]
+    broken += ["portal-elsewhere"]
 
     assert set(broken) == {check.id for check in ALL}
 

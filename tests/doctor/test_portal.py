@@ -1,24 +1,47 @@
 """Faults of this installation, and of a plain server."""
 
-import http.server
 import json
+import os
 import socket
-import threading
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import transaction
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from streams.models import Channel, DriftCheck, Endpoint, Secret
+from streams.doctor.broker import worker_answers
+from streams.doctor.facts import PortalFacts
+from streams.doctor.run import judged
+from streams.models import Channel, DriftCheck, Endpoint, Installation, Secret
+from streams.tasks import advance_due
 from tests.doctor.conftest import doctor
+from tests.functional.brokers import broker
+from tests.functional.conftest import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VALUE = "value-" + "v" * 32
+MANIFEST = {
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+    }
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_messages_of_other_tests(settings: Settings, tmp_path: Path) -> None:
+    _messages_in(settings, tmp_path / "messages")
 
 
 def _other_key(settings: Settings) -> None:
@@ -34,7 +57,38 @@ def _no_broker(settings: Settings) -> None:
     settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{port}/0"
 
 
-def _no_worker(_: Settings) -> None:
+def _no_folder_for_messages(settings: Settings) -> None:
+    folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR)) / "messages"
+    folder.touch()
+    _messages_in(settings, folder)
+
+
+def _messages_in(settings: Settings, folder: Path) -> None:
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"data_folder_in": str(folder)}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options
+
+
+def _no_tick(_: Settings) -> None:
+    Installation.objects.here()
+    Installation.objects.update(made_at=timezone.now() - timedelta(hours=1))
+
+
+def _no_tick_any_more(_: Settings) -> None:
+    Installation.objects.tick()
+    Installation.objects.update(ticked_at=timezone.now() - timedelta(hours=1))
+
+
+def _nobody_takes_messages(settings: Settings) -> None:
+    folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR))
+    _messages_in(settings, folder)
+    message = folder / "1_a.celery.msg"
+    message.touch()
+    os.utime(message, (time.time() - 120,) * 2)
+    _work_is_left(settings)
+    _no_tick(settings)
+
+
+def _work_is_left(_: Settings) -> None:
     secret = Secret.objects.create(name="orders")
     DriftCheck.objects.create(secret=secret, due_at=timezone.now() - timedelta(hours=1))
 
@@ -48,17 +102,57 @@ def _any_host(settings: Settings) -> None:
 
 
 def _not_its_own_host(settings: Settings) -> None:
-    settings.BASE_URL = "https://exports.example.com"
+    _behind_tls(settings, "https://127.0.0.2:1")
+
+
+def _behind_tls(settings: Settings, url: str) -> None:
+    settings.BASE_URL = url
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = True
+
+
+def _tls_that_the_portal_does_not_know(settings: Settings) -> None:
+    settings.BASE_URL = "https://localhost:1"
+
+
+def _no_tls(settings: Settings) -> None:
+    settings.BASE_URL = "http://0.0.0.0:1"
+    settings.ALLOWED_HOSTS = ["0.0.0.0"]
+
+
+def _static_files_that_nobody_collected(settings: Settings) -> None:
+    settings.STATIC_ROOT = tempfile.mkdtemp(dir=settings.STATE_DIR)
+    settings.STORAGES = MANIFEST
 
 
 FAULTS: list[tuple[str, Callable[[Settings], None], int]] = [
     ("portal-keys", _other_key, 1),
     ("portal-broker", _no_broker, 1),
-    ("portal-scheduler", _no_worker, 1),
+    ("portal-broker", _no_folder_for_messages, 1),
+    ("portal-worker", _nobody_takes_messages, 1),
+    ("portal-scheduler", _work_is_left, 1),
+    ("portal-tick", _no_tick, 0),
+    ("portal-tick", _no_tick_any_more, 0),
     ("portal-debug", _debug, 0),
     ("portal-hosts", _any_host, 0),
     ("portal-hosts", _not_its_own_host, 0),
+    ("portal-https", _tls_that_the_portal_does_not_know, 1),
+    ("portal-plain", _no_tls, 0),
+    ("portal-static", _static_files_that_nobody_collected, 0),
 ]
+
+
+PORTAL = PortalFacts(name="portal", about=frozenset({"portal"}), hosts=("localhost",))
+BY_HAND: list[tuple[str, PortalFacts]] = [
+    ("portal-migrations", replace(PORTAL, unmigrated=("streams.0001_initial",))),
+    ("portal-disk-space", replace(PORTAL, free=100 << 20)),
+    ("portal-database-disk", replace(PORTAL, database_disk="nfs4", broker_disk="nfs4")),
+    ("portal-broker-disk", replace(PORTAL, broker_disk="nfs4")),
+]
+
+
+@pytest.mark.parametrize(("identity", "facts"), BY_HAND)
+def test_exactly_that_fault_is_found(identity: str, facts: PortalFacts) -> None:
+    assert [finding.check.id for finding in judged([facts]).findings] == [identity]
 
 
 def examined(*words: str) -> tuple[int, dict[str, Any]]:
@@ -88,33 +182,99 @@ def test_each_value_that_no_key_decrypts_is_named(settings: Settings) -> None:
     assert "orders version 1, the key of channel ops" in finding["sentence"]
 
 
-@pytest.mark.parametrize("host", ["exports.example.com", ".example.com"])
-def test_a_portal_that_answers_to_its_own_name_is_well(settings: Settings, host: str) -> None:
-    settings.BASE_URL = "https://exports.example.com"
-    settings.ALLOWED_HOSTS = [host]
+def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick(
+    settings: Settings,
+) -> None:
+    _work_is_left(settings)
+    _no_tick_any_more(settings)
+
+    _, told = examined()
+
+    (finding,) = told["findings"]
+    assert (finding["id"], finding["evidence"]) == (
+        "portal-scheduler",
+        ["last tick: 60 minutes ago"],
+    )
+
+
+def test_a_tick_is_what_the_doctor_looks_for(settings: Settings) -> None:
+    _no_tick_any_more(settings)
+
+    advance_due()
 
     assert examined()[1]["findings"] == []
 
 
-class Plain(http.server.BaseHTTPRequestHandler):
-    """Knows neither ranges nor entity tags."""
+def test_a_broker_that_no_worker_listens_to(settings: Settings, tmp_path: Path) -> None:
+    _no_tick(settings)
+    redis = broker("redis", tmp_path / "redis")
+    try:
+        settings.CELERY_BROKER_URL = redis.url
+        _, told = examined()
+    finally:
+        redis.kill()
 
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
-        self.end_headers()
-        self.wfile.write(b"a,b")
+    assert [finding["id"] for finding in told["findings"]] == ["portal-worker"]
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Quiet."""
+
+@pytest.mark.slow
+def test_a_worker_without_the_scheduler_is_told_from_none(
+    settings: Settings, tmp_path: Path
+) -> None:
+    _no_tick(settings)
+    redis = broker("redis", tmp_path / "redis")
+    settings.CELERY_BROKER_URL = redis.url
+    worker = subprocess.Popen(
+        [sys.executable, "manage.py", "worker", "--concurrency", "1"],
+        env=os.environ | {"CELERY_BROKER_URL": redis.url, "SPILLWAY_STATE_DIR": str(tmp_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert until(lambda: worker_answers() is True, 100)
+        _, told = examined()
+    finally:
+        worker.terminate()
+        worker.wait(20)
+        redis.kill()
+
+    assert [finding["id"] for finding in told["findings"]] == ["portal-tick"]
 
 
 @pytest.fixture
-def plain() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+def _an_older_database() -> Iterator[None]:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("sessions", "0001_initial")
+    yield
+    recorder.record_applied("sessions", "0001_initial")
+
+
+@pytest.mark.usefixtures("_an_older_database")
+def test_a_database_that_lacks_a_migration_is_told() -> None:
+    status, told = examined()
+
+    (finding,) = told["findings"]
+    assert (status, finding["id"]) == (1, "portal-migrations")
+    assert finding["evidence"] == ["sessions.0001_initial"]
+
+
+@pytest.mark.parametrize("host", ["exports.example.com", ".example.com"])
+def test_a_portal_that_answers_to_its_own_name_is_well(host: str) -> None:
+    url = "https://exports.example.com"
+
+    assert judged([replace(PORTAL, base_url=url, hosts=(host,), https=True)]).findings == []
+
+
+def test_collected_files_are_found_until_one_is_gone(settings: Settings, tmp_path: Path) -> None:
+    settings.STATIC_ROOT = str(tmp_path)
+    settings.STORAGES = MANIFEST
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    call_command("collectstatic", interactive=False, verbosity=0)
+    assert examined()[1]["findings"] == []
+
+    next(tmp_path.glob("spillway/icon.*.svg")).unlink()
+
+    (finding,) = examined()[1]["findings"]
+    assert finding["evidence"] == ["spillway/icon.svg"]
 
 
 def test_a_server_without_ranges_and_tags_is_no_error(plain: str) -> None:

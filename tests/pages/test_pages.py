@@ -74,6 +74,22 @@ def test_signing_in_leads_nowhere_else(client: Client, ann: User, place: str) ->
     assert answer["Location"] == "/"
 
 
+def test_a_likely_cause_is_for_operators_and_its_users_are_told_whom_to_ask(
+    browser: Client, ann: User
+) -> None:
+    failed = {"state": "failed", "reason": "function_failed"}
+    found = {"cause": "function-not-active", "diagnosis": "The function orders-export is Failed."}
+    download(export("orders", everyone=True), ann, **failed, **found)
+
+    answer = browser.get("/exports/orders/progress")
+
+    (row,) = answer.json()["downloads"]
+    assert "Tell your contact the download id" in row["todo"]
+    for page in (answer, browser.get("/exports/orders/")):
+        assert b"function-not-active" not in page.content
+        assert b"orders-export" not in page.content
+
+
 def test_signing_out_needs_a_post(browser: Client) -> None:
     assert browser.get("/accounts/logout/").status_code == 405
     assert browser.post("/accounts/logout/").status_code == 302

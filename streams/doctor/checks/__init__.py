@@ -9,6 +9,7 @@ from streams.doctor.checks import (
     identity,
     limits,
     portal,
+    proxies,
     rotations,
     s3,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "identity",
     "limits",
     "portal",
+    "proxies",
     "rotations",
     "s3",
 ]

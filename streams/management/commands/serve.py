@@ -7,11 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseError
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connection
 
 from portal import server
+from streams.doctor.installation import unmigrated
+from streams.models import Installation
 
 
 class Command(BaseCommand):
@@ -45,10 +46,11 @@ def _address(bind: str) -> tuple[str, int]:
 
 
 def _check_database() -> None:
-    connection = connections[DEFAULT_DB_ALIAS]
     try:
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = unmigrated()
+        if not missing:
+            # From now on a scheduler is missed where none ticks.
+            Installation.objects.here()
     except DatabaseError as exc:
         raise CommandError(f"DATABASE_URL: the database does not answer: {exc}") from exc
     finally:

@@ -1,0 +1,36 @@
+"""What `manage.py check --deploy` says: the doctor's checks of settings and disks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core import checks
+
+# A number stays with its check, and is not given again.
+NUMBERS = {
+    "portal-debug": 1,
+    "portal-hosts": 2,
+    "portal-https": 3,
+    "portal-plain": 4,
+    "portal-static": 5,
+    "portal-disk-space": 6,
+    "portal-database-disk": 7,
+    "portal-broker-disk": 8,
+}
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Each finding, under Django's kind of id: `spillway.E003`."""
+    # Every process imports this module; what the doctor needs, AWS's library among it, few do.
+    from streams.doctor import installation
+    from streams.doctor.checks import Severity
+    from streams.doctor.run import judged
+
+    messages: list[checks.CheckMessage] = []
+    for finding in judged([installation.deployment()]).findings:
+        error = finding.check.severity == Severity.ERROR
+        number = f"spillway.{'E' if error else 'W'}{NUMBERS[finding.check.id]:03}"
+        make = checks.Error if error else checks.Warning
+        messages.append(make(finding.found.sentence, hint=finding.found.fix, id=number))
+    return messages
