@@ -40,6 +40,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.Security",
     "streams.middleware.content_security_policy",
+    "streams.middleware.audit_source",
     "portal.middleware.Session",
     "portal.middleware.Locale",
     "portal.middleware.Common",

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
+from streams.admin.base import RecordingAdmin, staff
 from streams.models import DriftCheck, Mode, Rotation, RotationEvent, Secret
 from streams.rotation import starting
 from streams.rotation.engine import waits
@@ -30,7 +31,7 @@ class EventInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Rotation)
-class RotationAdmin(ModelAdmin):  # type: ignore[misc]
+class RotationAdmin(RecordingAdmin):
     list_display = ("started_at", "secret", "mode", "state", "step", "waiting", "finished_at")
     list_filter = ("state", "mode")
     search_fields = ("secret__name",)
@@ -41,6 +42,10 @@ class RotationAdmin(ModelAdmin):  # type: ignore[misc]
     )  # fmt: skip
     inlines = (EventInline,)
     actions = None
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        mine = Secret.objects.operable_by(staff(request))
+        return super().get_queryset(request).filter(secret__in=mine)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -54,8 +59,8 @@ class RotationAdmin(ModelAdmin):  # type: ignore[misc]
 
 def rotate(request: HttpRequest, secret_id: str, context: dict[str, Any]) -> HttpResponse:
     """Says what a rotation of this secret will do; a POST does what its button says."""
-    secret = get_object_or_404(Secret, pk=secret_id)
-    if not request.user.has_perm("streams.change_secret"):
+    secret = get_object_or_404(Secret.objects.operable_by(request.user), pk=secret_id)
+    if not request.user.has_perm("streams.rotate_secret"):
         raise PermissionDenied
     if request.method == "POST":
         return _acted(request, secret)
@@ -90,19 +95,19 @@ def _acted(request: HttpRequest, secret: Secret) -> HttpResponse:
 
 
 def _done(request: HttpRequest, secret: Secret) -> Rotation:
-    what = request.POST.get("what")
+    what, by = request.POST.get("what"), request.user.get_username()
     if what in {"resume", "rollback"}:
         rotation = starting.open_rotation(secret)
-        (starting.resume if what == "resume" else starting.roll_back)(rotation)
+        (starting.resume if what == "resume" else starting.roll_back)(rotation, by=by)
         return rotation
     if what == "repair":
-        return starting.repair(secret, by=request.user.get_username())
+        return starting.repair(secret, by=by)
     emergency = what == "emergency"
     if emergency and request.POST.get("name") != secret.name:
         raise starting.NotNowError("Type the secret's name to rotate it with no waits.")
     return starting.start(
         secret,
-        by=request.user.get_username(),
+        by=by,
         emergency=emergency,
         accept_gap="accept_gap" in request.POST,
     )
