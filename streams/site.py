@@ -1,4 +1,7 @@
-"""The operators' site, at /operate/."""
+"""The operators' site, at /operate/.
+
+Not in `streams.admin`: that package registers its pages here as it is imported.
+"""
 
 from typing import Any
 
