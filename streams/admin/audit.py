@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from streams.admin.base import RecordingAdmin, staff
@@ -30,7 +31,7 @@ PAGE = 1000
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(RecordingAdmin):
-    list_display = ("number", "time", "actor", "action", "what", "told", "how", "address")
+    list_display = ("number", "at", "actor", "action", "what", "told", "how", "address")
     list_filter = ("how", "time", ("action", admin.AllValuesFieldListFilter))
     search_fields = ("actor", "action", "what", "address")
     fields = COLUMNS
@@ -47,6 +48,10 @@ class AuditEntryAdmin(RecordingAdmin):
             path("verify/", wrap(self.verify), name="streams_auditentry_verify"),
             *super().get_urls(),
         ]
+
+    @admin.display(description=_("time"), ordering="time")
+    def at(self, entry: AuditEntry) -> str:
+        return f"{localtime(entry.time):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("details"))
     def told(self, entry: AuditEntry) -> str:

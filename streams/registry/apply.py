@@ -55,7 +55,8 @@ def apply(
             # Two at once would both find an object missing: the second one waits here.
             list(Secret.objects.select_for_update().values_list("pk"))
             changes = list(_applied(spec, found, prune=prune))
-            _record(changes, by)
+            if not dry_run:
+                _record(changes, by)
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)

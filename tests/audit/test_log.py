@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import shared_task
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
@@ -115,6 +116,18 @@ def test_the_database_refuses_changes(statement: str) -> None:
 
     assert protection.is_whole()
     assert AuditEntry.objects.get().what == "orders"
+
+
+def test_what_a_worker_does_is_told_as_its() -> None:
+    @shared_task
+    def work() -> None:
+        audit.record("test.ran", by=None, what="work")
+
+    work.apply(throw=True)
+    audit.record("test.ran", by=None, what="afterwards")
+
+    afterwards, within = AuditEntry.objects.all()
+    assert (within.how, afterwards.how) == (How.WORKER, How.COMMAND)
 
 
 @pytest.mark.slow
