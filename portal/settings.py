@@ -24,7 +24,8 @@ DEBUG = ENV.debug
 ALLOWED_HOSTS = ENV.allowed_hosts
 
 INSTALLED_APPS = [
-    "unfold",
+    # Its own configuration would put its own site in the place of ours.
+    "unfold.apps.BasicAppConfig",
     "streams.apps.OperatorsSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -40,6 +41,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.Security",
     "streams.middleware.content_security_policy",
+    "streams.middleware.audit_source",
     "portal.middleware.Session",
     "portal.middleware.Locale",
     "portal.middleware.Common",

@@ -1,4 +1,4 @@
-"""A content security policy for every page, until Django 6 brings a setting for it."""
+"""A content security policy for every page, and whose request it is for the audit log."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -7,7 +7,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-# Our own pages: nothing inline, nothing from elsewhere.
+from streams import audit
+
+# Until Django 6 brings a setting for it. Our own pages: nothing inline, nothing from elsewhere.
 PAGES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -41,5 +43,25 @@ def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Calla
 
     def sync_middleware(request: HttpRequest) -> HttpResponseBase:
         return _with_policy(request, get_response(request))
+
+    return sync_middleware
+
+
+@sync_and_async_middleware
+def audit_source(get_response: Callable[[HttpRequest], Any]) -> Callable[..., Any]:
+    """What is recorded while a request is answered bears its address."""
+    if iscoroutinefunction(get_response):
+        call = cast(Callable[[HttpRequest], Awaitable[HttpResponseBase]], get_response)
+
+        async def middleware(request: HttpRequest) -> HttpResponseBase:
+            with audit.of_request(request):
+                return await call(request)
+
+        return markcoroutinefunction(middleware)
+
+    def sync_middleware(request: HttpRequest) -> HttpResponseBase:
+        with audit.of_request(request):
+            answer: HttpResponseBase = get_response(request)
+            return answer
 
     return sync_middleware

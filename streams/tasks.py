@@ -8,8 +8,9 @@ from uuid import UUID
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
+from streams.delivery import abandoned
 from streams.doctor import diagnosing
-from streams.models import Download, Installation, Notice, Rotation
+from streams.models import Installation, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
 
@@ -41,7 +42,7 @@ def _ring_all(task: Task[Any, Any], pks: Iterable[int | UUID]) -> None:
 def advance_due() -> None:
     """Does whatever is due by now. Cheap; may come late, doubled or not at all."""
     Installation.objects.tick()
-    Download.objects.interrupt_abandoned()
+    abandoned.interrupt()
     # Stored is all that they must be: the next line finds them.
     list(calendar.start_due())
     _ring_all(advance_rotation, Rotation.objects.due().values_list("pk", flat=True))

@@ -26,6 +26,11 @@ def issue(user: User, *, name: str = "", expires_at: datetime | None = None) -> 
     return f"spw_{key}_{secret}"
 
 
+def key_of(text: str) -> str:
+    """The public part of a token that was issued."""
+    return text.split("_")[1]
+
+
 def authenticate(text: str) -> ApiToken | None:
     """The token that `text` is, with its user; None if it opens nothing."""
     match = _FORM.fullmatch(text)

@@ -5,14 +5,14 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
-from streams.models import Download
+from streams.admin.base import RecordingAdmin, staff
+from streams.models import Download, Endpoint
 from streams.templatetags.units import size
 
 
 @admin.register(Download)
-class DownloadAdmin(ModelAdmin):  # type: ignore[misc]
+class DownloadAdmin(RecordingAdmin):
     list_display = (
         "started_at", "slug", "username", "state", "reason", "cause", "sent_size", "whole_size",
     )  # fmt: skip
@@ -21,6 +21,12 @@ class DownloadAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ()
     show_full_result_count = False
     actions = None
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        found = super().get_queryset(request)
+        closed = Endpoint.objects.closed_to(staff(request))
+        # Asked for by itself: the list of all downloads is long, and most staff see all of it.
+        return found.exclude(endpoint__in=closed) if closed.exists() else found
 
     @admin.display(description=_("sent"), ordering="sent")
     def sent_size(self, download: Download) -> str:

@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from streams.admin.base import RecordingAdmin
 from streams.models import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.notices import NoticeQuerySet, all_events, new_key
 from streams.notices import check
@@ -46,7 +46,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Channel)
-class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
+class ChannelAdmin(RecordingAdmin):
     form = ChannelForm
     list_display = ("name", "kind", "address", "is_told", "enabled", "problem")
     list_filter = ("kind", "enabled")
@@ -96,7 +96,9 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
         if not channel.enabled:
             messages.error(request, _("Enable the channel first: nothing is sent through it."))
             return HttpResponseRedirect(request.path)
-        notice = Notice.objects.test(channel, by=request.user.get_username())
+        with transaction.atomic():
+            notice = Notice.objects.test(channel, by=request.user.get_username())
+            self.record(request, "tested", self.named(channel))
         transaction.on_commit(ring_notices, robust=True)
         return HttpResponseRedirect(reverse("admin:streams_notice_change", args=[notice.pk]))
 
@@ -115,8 +117,9 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
                 button=_("Make a new key"),
             )
         channel.key = new_key()
-        channel.save(update_fields=["key"])
-        self.log_change(request, channel, gettext("A new key was made."))
+        with transaction.atomic():
+            channel.save(update_fields=["key"])
+            self.log_change(request, channel, gettext("A new key was made."))
         return self._key_page(request, channel)
 
     def _channel(self, request: HttpRequest, object_id: str) -> Channel:
@@ -150,7 +153,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notice)
-class NoticeAdmin(ModelAdmin):  # type: ignore[misc]
+class NoticeAdmin(RecordingAdmin):
     """A record of what was told. Nobody edits one; those given up can be tried again."""
 
     list_display = ("created_at", "channel", "event", "summary", "stands", "attempts", "problem")
@@ -176,7 +179,9 @@ class NoticeAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.action(description=_("Try again those that were given up"), permissions=["change"])
     def try_again(self, request: HttpRequest, notices: NoticeQuerySet) -> None:
-        count = notices.try_again()
+        with transaction.atomic():
+            count = notices.try_again()
+            self.record(request, "tried-again", ngettext("%d notice", "%d notices", count) % count)
         transaction.on_commit(ring_notices, robust=True)
         told = ngettext("%d notice is tried again.", "%d notices are tried again.", count)
         self.message_user(request, told % count)

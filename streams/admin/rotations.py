@@ -5,15 +5,15 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
+from streams.admin.base import RecordingAdmin, staff
 from streams.models import DriftCheck, Mode, Rotation, RotationState, Secret
 from streams.rotation import starting, timeline
 from streams.rotation.engine import waits
@@ -23,7 +23,7 @@ from streams.tasks import advance_rotation, ring
 
 
 @admin.register(Rotation)
-class RotationAdmin(ModelAdmin):  # type: ignore[misc]
+class RotationAdmin(RecordingAdmin):
     list_display = ("started_at", "secret", "mode", "state", "step", "waiting", "finished_at")
     list_filter = ("state", "mode")
     search_fields = ("secret__name",)
@@ -36,11 +36,16 @@ class RotationAdmin(ModelAdmin):  # type: ignore[misc]
         """Its story: there is nothing about it to edit."""
         rotation = self.get_object(request, object_id)
         if rotation is None:
-            raise Http404
+            # As all other pages do.
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         if not self.has_view_permission(request, rotation):
             raise PermissionDenied
         context = self.admin_site.each_context(request) | _story(request, rotation)
         return render(request, "admin/streams/rotation/page.html", context)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        mine = Secret.objects.operable_by(staff(request))
+        return super().get_queryset(request).filter(secret__in=mine)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -88,7 +93,7 @@ def _story(request: HttpRequest, rotation: Rotation) -> dict[str, Any]:
             }
             for step in steps
         ],
-        "may_act": request.user.has_perm("streams.change_secret"),
+        "may_act": request.user.has_perm("streams.rotate_secret"),
     }
 
 
@@ -108,8 +113,8 @@ def _sentence(rotation: Rotation, steps: list[Told]) -> str:
 
 def rotate(request: HttpRequest, secret_id: str, context: dict[str, Any]) -> HttpResponse:
     """Says what a rotation of this secret will do; a POST does what its button says."""
-    secret = get_object_or_404(Secret, pk=secret_id)
-    if not request.user.has_perm("streams.change_secret"):
+    secret = get_object_or_404(Secret.objects.operable_by(request.user), pk=secret_id)
+    if not request.user.has_perm("streams.rotate_secret"):
         raise PermissionDenied
     if request.method == "POST":
         return _acted(request, secret)
@@ -144,19 +149,19 @@ def _acted(request: HttpRequest, secret: Secret) -> HttpResponse:
 
 
 def _done(request: HttpRequest, secret: Secret) -> Rotation:
-    what = request.POST.get("what")
+    what, by = request.POST.get("what"), request.user.get_username()
     if what in {"resume", "rollback"}:
         rotation = starting.open_rotation(secret)
-        (starting.resume if what == "resume" else starting.roll_back)(rotation)
+        (starting.resume if what == "resume" else starting.roll_back)(rotation, by=by)
         return rotation
     if what == "repair":
-        return starting.repair(secret, by=request.user.get_username())
+        return starting.repair(secret, by=by)
     emergency = what == "emergency"
     if emergency and request.POST.get("name") != secret.name:
         raise starting.NotNowError("Type the secret's name to rotate it with no waits.")
     return starting.start(
         secret,
-        by=request.user.get_username(),
+        by=by,
         emergency=emergency,
         accept_gap="accept_gap" in request.POST,
     )

@@ -11,10 +11,12 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from streams.admin.base import RecordingAdmin, staff
+from streams.admin.revealing import reveal
 from streams.admin.rotations import rotate
 from streams.models import Gateway, Secret, SecretFunction, SecretVersion
 from streams.models.secrets import validate_value
@@ -71,7 +73,7 @@ class VersionInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Secret)
-class SecretAdmin(ModelAdmin):  # type: ignore[misc]
+class SecretAdmin(RecordingAdmin):
     form = SecretForm
     list_display = ("name", "header", "current", "rotate_every", "next_rotation", "in_aws")
     search_fields = ("name", "header")
@@ -80,15 +82,26 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
         "name", "header", "new_value", "rotate_every", "window", "jitter", "rotation_paused",
         "store",
     )  # fmt: skip
-    actions_detail = ("rotation",)
+    actions_detail = ("rotation", "revelation")
 
-    @action(description=_("Rotate …"), url_path="rotate", permissions=["change"])  # type: ignore[untyped-decorator]
+    @action(description=_("Rotate …"), url_path="rotate", permissions=["rotate"])  # type: ignore[untyped-decorator]
     def rotation(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return rotate(request, object_id, self.admin_site.each_context(request))
 
+    @action(description=_("Reveal …"), url_path="reveal", permissions=["reveal"])  # type: ignore[untyped-decorator]
+    def revelation(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return reveal(request, object_id, self.admin_site.each_context(request))
+
+    def has_rotate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return staff(request).has_perm("streams.rotate_secret")
+
+    def has_reveal_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return staff(request).has_perm("streams.reveal_secret")
+
     def get_queryset(self, request: HttpRequest) -> Any:
         versions = SecretVersion.objects.filter(state="current").defer("value")
-        found = calendar.with_past(super().get_queryset(request)).select_related("drift")
+        mine = super().get_queryset(request).operable_by(staff(request))
+        found = calendar.with_past(mine).select_related("drift")
         return found.prefetch_related(Prefetch("versions", versions, to_attr="current_versions"))
 
     @admin.display(description=_("current value"))

@@ -9,7 +9,7 @@ from mimetypes import guess_extension
 from django.conf import settings
 from django.utils import timezone
 
-from streams import origins
+from streams import audit, origins
 from streams.access.identity import Identity
 from streams.delivery import conditions, engine, limits
 from streams.delivery.conditions import Answer, Asked
@@ -79,6 +79,7 @@ def permit(identity: Identity, slug: str, asked: Asked) -> Permitted:
         username=identity.user.get_username(),
         token=identity.token,
     )
+    record.source = audit.current()
     if asked.range and _last_was_corrupt(record):
         # A resume would make a whole of it that looks good.
         asked = replace(asked, range=None, if_range=None)

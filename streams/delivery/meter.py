@@ -11,7 +11,8 @@ from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
-from streams.delivery import throttle
+from streams import audit
+from streams.delivery import abandoned, recorded, throttle
 from streams.delivery.digests import Parts
 from streams.delivery.throttle import Key, Throttles
 from streams.models import Download, PartDigests, State
@@ -176,6 +177,8 @@ def _store_parts(parts: Mapping[UUID, Parts]) -> None:
 def _write(batch: Batch) -> dict[Key, int]:
     """Writes it all or nothing, and counts the downloads of each key."""
     now = timezone.now()
+    events = [recorded.begun(record) for record in batch.begun]
+    events += [recorded.ended(record) for record in batch.ended]
     try:
         with transaction.atomic():
             for record in batch.begun:
@@ -188,7 +191,8 @@ def _write(batch: Batch) -> dict[Key, int]:
                 _store(record, ENDED)
             if batch.parts:
                 _store_parts(batch.parts)
-            Download.objects.interrupt_abandoned(now)
+            events += abandoned.interrupted(now)
+            audit.append(events)
         return throttle.running(batch.keys)
     except DatabaseError:
         # A broken connection is replaced by a new one at the next attempt.

@@ -1,6 +1,7 @@
 """The registry and its records. Rules about one row, or about which rows, live here."""
 
 from streams.models.access import ApiToken, Grant, User
+from streams.models.audit import AuditEntry, AuditHead, How, Source
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
@@ -14,6 +15,8 @@ from streams.models.secrets import Accepts, Gateway, Secret, SecretFunction, Sec
 __all__ = [
     "Accepts",
     "ApiToken",
+    "AuditEntry",
+    "AuditHead",
     "Auth",
     "CallBucket",
     "Channel",
@@ -24,6 +27,7 @@ __all__ = [
     "Examination",
     "Gateway",
     "Grant",
+    "How",
     "Installation",
     "Kind",
     "Mode",
@@ -39,6 +43,7 @@ __all__ = [
     "Secret",
     "SecretFunction",
     "SecretVersion",
+    "Source",
     "State",
     "User",
 ]

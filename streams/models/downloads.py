@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from streams.models.audit import Source
+
 # A running download whose process has not said so for this long has died with it.
 LEASE = timedelta(seconds=30)
 
@@ -47,14 +49,10 @@ class Proof(models.TextChoices):
 
 
 class DownloadQuerySet(models.QuerySet["Download"]):
-    def interrupt_abandoned(self, now: datetime | None = None) -> int:
-        """Ends the rows whose process was killed; gives their number. May run at any time."""
+    def abandoned(self, now: datetime | None = None) -> Self:
+        """Those whose process was killed, and that still say that they run."""
         now = now or timezone.now()
-        return self.filter(state=State.RUNNING, seen_at__lt=now - LEASE).update(
-            state=State.INTERRUPTED,
-            reason="process_ended",
-            finished_at=models.F("seen_at"),
-        )
+        return self.filter(state=State.RUNNING, seen_at__lt=now - LEASE)
 
     def running(self) -> Self:
         """Those under way in a process that lives."""
@@ -104,6 +102,9 @@ class Download(models.Model):
     first_byte_at = models.DateTimeField(_("first byte at"), null=True)
     seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True)
+
+    # For the audit log, while it runs. Not stored.
+    source: Source | None = None
 
     objects = DownloadQuerySet.as_manager()
 

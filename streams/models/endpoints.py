@@ -40,13 +40,28 @@ class Delivery(models.TextChoices):
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """Endpoints this user may download from. Staff see all of them."""
+        """Endpoints this user may download from. Staff may from all that they operate."""
         if not user.is_active:
             return self.none()
-        if user.is_staff:
-            return self
         granted = Grant.objects.filter(group__in=user.groups.all()).values("endpoint")
-        return self.filter(Q(everyone=True) | Q(pk__in=granted), enabled=True)
+        shared = Q(everyone=True) | Q(pk__in=granted)
+        if not user.is_staff:
+            return self.filter(shared, enabled=True)
+        return self.filter(
+            ~Q(pk__in=Endpoint.objects.closed_to(user).values("pk")) | (shared & Q(enabled=True))
+        )
+
+    def operable_by(self, user: User | AnonymousUser) -> Self:
+        """Endpoints that staff like this user may look at, or change where their role allows it."""
+        if not (user.is_active and user.is_staff):
+            return self.none()
+        return self.exclude(pk__in=Endpoint.objects.closed_to(user).values("pk"))
+
+    def closed_to(self, user: User | AnonymousUser) -> Self:
+        """Endpoints that staff of a group operate which this user is not in."""
+        if user.has_perm("streams.operate_every_endpoint"):
+            return self.none()
+        return self.filter(operators__isnull=False).exclude(operators__in=user.groups.all())
 
 
 # With an address of its own, and reached over HTTP.
@@ -100,6 +115,16 @@ class Endpoint(models.Model):
     readers = models.ManyToManyField(
         Group, through=Grant, related_name="endpoints", verbose_name=_("groups")
     )
+    operators = models.ForeignKey(
+        Group,
+        # Were it set to none instead, whoever deletes the group would let everybody in.
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="operated",
+        verbose_name=_("operators"),
+        help_text=_("The group whose staff operate it. Empty: all staff do."),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
@@ -108,6 +133,7 @@ class Endpoint(models.Model):
 
     class Meta:
         ordering = ["title"]
+        permissions = [("operate_every_endpoint", "May operate endpoints of every group")]
         constraints = [
             models.CheckConstraint(
                 name="endpoint_slug",

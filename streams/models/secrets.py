@@ -4,7 +4,9 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -13,6 +15,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from streams.aws.functions import moved
+from streams.models.access import User
+from streams.models.endpoints import Endpoint
 from streams.models.fields import EncryptedField
 
 # What may stand in an environment variable, in a header (RFC 9110 section 5.5) and between the
@@ -88,6 +92,15 @@ def stored_at(
     )
 
 
+class SecretQuerySet(models.QuerySet["Secret"]):
+    def operable_by(self, user: User | AnonymousUser) -> Self:
+        """Secrets whose rotation touches only endpoints that this user operates."""
+        if not (user.is_active and user.is_staff):
+            return self.none()
+        closed = Endpoint.objects.closed_to(user)
+        return self.exclude(pk__in=closed.filter(secret__isnull=False).values("secret"))
+
+
 class Secret(models.Model):
     """A header that proves to a function that a request came through a door of ours."""
 
@@ -111,8 +124,14 @@ class Secret(models.Model):
     secrets_manager = models.JSONField(_("in Secrets Manager"), null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = SecretQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
+        permissions = [
+            ("rotate_secret", "Can rotate a secret"),
+            ("reveal_secret", "Can see the value of a secret, and say where it is sent"),
+        ]
 
     def __str__(self) -> str:
         return self.name

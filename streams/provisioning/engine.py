@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from django.core.exceptions import ValidationError
 
+from streams import audit
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
+from streams.models import User
 from streams.provisioning import turn
 from streams.provisioning.function import (
     EnvironmentHolds,
@@ -47,8 +49,13 @@ class Outcome:
     gateway_url: str = ""
 
 
-def provision(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
-    """Sets it up. Raises `BusyError`, or `FailedError` when what was done is taken back."""
+def provision(
+    request: Request, account: Account, say: Callable[[str], None], *, by: User | None = None
+) -> Outcome:
+    """Sets it up. Raises `BusyError`, or `FailedError` when what was done is taken back.
+
+    `by` is who asked, if they have signed in.
+    """
     with turn.taken(request.function, say) as held:
         site = Site(request, account, held.renew, say)
         outcome = Outcome()
@@ -57,20 +64,30 @@ def provision(request: Request, account: Account, say: Callable[[str], None]) ->
             # Nothing is changed before everything is as it should be.
             for task in made:
                 _patiently(site, task.missing)
+            _record("started", request, by)
             for task in made:
                 _perform(task, site, outcome)
         except (ProvisioningError, RotationError, ControlError, ValidationError) as exc:
-            raise _failed(site, task.name, exc) from None
+            failure = _failed(site, task.name, exc)
+            _record("failed", request, by, problem=str(failure))
+            raise failure from None
         except BaseException:
             # An operator's Ctrl-C among others.
             for sentence in itertools.chain(*site.undo.run()):
                 say(sentence)
+            _record("stopped", request, by)
             raise
     _found(site, outcome)
+    _record("completed", request, by, changes="\n".join(outcome.changes))
     logger.info(
         "provisioned", extra={"function": request.function, "changes": len(outcome.changes)}
     )
     return outcome
+
+
+def _record(verb: str, request: Request, by: User | None, **details: str) -> None:
+    told = {"function": request.function, **details}
+    audit.record(f"provisioning.{verb}", by=by, what=request.slug, details=told)
 
 
 def preview(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from streams import audit
 from streams.aws.functions import Configuration, Statement, UrlConfig
 from streams.models import Accepts, Secret, SecretFunction, SecretVersion
 from streams.models.secrets import validate_value
@@ -102,6 +103,7 @@ class SecretIsStored:
             if secret.versions.filter(state=SecretVersion.State.CURRENT).exists():
                 return
             version = secret.set_value(value)
+            _record("added" if created else "changed", name)
         self.site.undo.add(
             f"the secret {name} is as it was in the registry",
             lambda: _forget(secret if created else version),
@@ -149,10 +151,21 @@ class SecretIsStored:
         return value
 
 
+@transaction.atomic
 def _forget(made: Secret | SecretVersion) -> None:
-    # Somebody may have begun to use it meanwhile.
-    if isinstance(made, SecretVersion) or not made.endpoints.exists():
+    if isinstance(made, SecretVersion):
         made.delete()
+        _record("changed", made.secret.name)
+    # Somebody may have begun to use it meanwhile.
+    elif not made.endpoints.exists():
+        made.delete()
+        _record("deleted", made.name)
+
+
+def _record(verb: str, name: str) -> None:
+    # Who asked stands in the entry that says that this provisioning began.
+    details = {} if verb == "deleted" else {"changes": "value"}
+    audit.record(f"secret.{verb}", by=None, what=name, details=details)
 
 
 def _bare(function: str) -> str:

@@ -11,8 +11,9 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
+from streams import audit
 from streams.access.addresses import address_policy
-from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from streams.models import Endpoint, Gateway, Secret, SecretFunction, User
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry import adoption
@@ -38,11 +39,13 @@ class Change:
         return f"{self.what} {self.kind} {self.name}{details}"
 
 
-def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> list[Change]:
+def apply(
+    spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False, by: User | None = None
+) -> list[Change]:
     """Makes the registry what `spec` says, wholly or not at all.
 
-    `prune` removes what it does not name. Raises `RegistryError` with every problem; nothing has
-    changed then.
+    `prune` removes what it does not name. `by` is who asked, if they have signed in. Raises
+    `RegistryError` with every problem; nothing has changed then.
     """
     # Before the transaction, which must not be open while AWS is asked.
     found = adoption.found(spec)
@@ -52,6 +55,8 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
             # Two at once would both find an object missing: the second one waits here.
             list(Secret.objects.select_for_update().values_list("pk"))
             changes = list(_applied(spec, found, prune=prune))
+            if not dry_run:
+                _record(changes, by)
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)
@@ -59,6 +64,20 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
     except IntegrityError as exc:
         raise RegistryError(["somebody else changed the registry at the same time; again"]) from exc
     return changes
+
+
+_VERBS = {"created": "added", "changed": "changed", "removed": "deleted"}
+
+
+def _record(changes: list[Change], by: User | None) -> None:
+    for change in changes:
+        if verb := _VERBS.get(change.what):
+            audit.record(
+                f"{change.kind}.{verb}",
+                by=by,
+                what=change.name,
+                details={"changes": ", ".join(change.fields)} if change.fields else {},
+            )
 
 
 def _applied(spec: RegistrySpec, found: Found, *, prune: bool) -> Iterator[Change]:

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
 from streams.models import Mode, Rotation, RotationEvent, RotationState
-from streams.rotation import machine, telling
+from streams.rotation import auditing, machine, telling
 from streams.rotation.lease import Lease, claim
 from streams.rotation.machine import Progress
 from streams.rotation.parts import parts
@@ -155,6 +155,8 @@ class _Worker:
             RotationEvent.objects.create(rotation=self.rotation, step=before.step, text=passing)
         if after.state != RotationState.RUNNING:
             telling.tell_state(self.rotation.pk)
+        if after.state in _TERMINAL:
+            auditing.record(after.state, self.rotation)
         if (after.step, after.state) != (before.step, before.state):
             logger.info(
                 "rotation_advanced",

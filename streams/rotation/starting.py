@@ -4,6 +4,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from streams.models import Accepts, Mode, Rotation, RotationState, Secret, SecretFunction
+from streams.rotation import auditing
 from streams.rotation.problems import RotationError
 
 GAP = (
@@ -65,9 +66,11 @@ def _stored(secret: Secret, mode: Mode, by: str) -> Rotation:
             if current is None:
                 raise NotNowError(f"The secret {secret.name} has no value yet.")
             new = current if mode == Mode.REPAIR else None
-            return Rotation.objects.create(
+            rotation = Rotation.objects.create(
                 secret=secret, mode=mode, old=current, new=new, requested_by=by
             )
+            auditing.record("started", rotation, by=by)
+            return rotation
     except IntegrityError:
         raise NotNowError(f"A rotation of {secret.name} is under way.") from None
 
@@ -87,14 +90,17 @@ def open_rotation(secret: Secret) -> Rotation:
     return rotation
 
 
-def resume(rotation: Rotation) -> None:
+@transaction.atomic
+def resume(rotation: Rotation, *, by: str = "") -> None:
     """Has it tried again now, whatever it waits for."""
-    Rotation.objects.filter(pk=rotation.pk).open().update(
-        state=RotationState.RUNNING, attempts=0, due_at=Now(), stretch_at=Now()
-    )
+    wanted = Rotation.objects.filter(pk=rotation.pk).open()
+    if wanted.update(state=RotationState.RUNNING, attempts=0, due_at=Now(), stretch_at=Now()):
+        auditing.record("resumed", rotation, by=by)
 
 
-def roll_back(rotation: Rotation) -> None:
+@transaction.atomic
+def roll_back(rotation: Rotation, *, by: str = "") -> None:
     """Has it undone, from where its worker stands. Refused from `retire` on by the worker."""
     wanted = Rotation.objects.filter(pk=rotation.pk, back=False).open()
-    wanted.update(roll_back=True, attempts=0, due_at=Now(), stretch_at=Now())
+    if wanted.update(roll_back=True, attempts=0, due_at=Now(), stretch_at=Now()):
+        auditing.record("rollback-asked", rotation, by=by)

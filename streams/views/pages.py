@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from streams.delivery import abandoned
 from streams.delivery.downloads import filename_of
 from streams.models import Download, Endpoint, State, User
 from streams.views import wording
@@ -90,7 +91,7 @@ def _command(endpoint: Endpoint, url: str) -> str:
 
 
 def _rows(request: HttpRequest, endpoint: Endpoint) -> list[Download]:
-    Download.objects.interrupt_abandoned()
+    abandoned.interrupt()
     return list(endpoint.downloads.filter(user=_user(request)).order_by("-started_at")[:20])
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
+from streams.delivery import abandoned
 from streams.models import Download
 from streams.models.downloads import LEASE
 
@@ -22,7 +23,7 @@ def test_what_a_killed_process_left_running_is_interrupted() -> None:
     left = download(seen_at=now - LEASE - timedelta(seconds=1), sent=5)
     running = download(seen_at=now)
 
-    assert Download.objects.interrupt_abandoned(now) == 1
+    assert abandoned.interrupt(now) == 1
 
     left.refresh_from_db()
     running.refresh_from_db()

@@ -13,7 +13,7 @@ from django.core.management import CommandError
 from sandbox.client import Sandbox
 from tests.provisioning.conftest import ROOT, Site
 from tests.provisioning.proxy import CountingProxy
-from tests.provisioning.test_provision import passes, rows, status
+from tests.provisioning.test_provision import passes, recorded, rows, status
 from tests.rotation.proxy import Fault
 
 # The environment, the URL, two statements, two resources, a method, an integration, a deployment.
@@ -43,6 +43,9 @@ def test_what_was_done_before_a_refusal_is_taken_back(site: Site) -> None:
     denied(site, api_id, site.rest_words(api_id), 3)
 
     assert "taken back: the function URL is gone." in site.told
+    assert recorded() == [
+        "provisioning.started", "secret.added", "secret.deleted", "provisioning.failed",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

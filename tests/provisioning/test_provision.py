@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from streams.access.addresses import address_policy
 from streams.delivery.downloads import target_of
-from streams.models import Endpoint, Gateway, Secret, SecretFunction, SecretVersion
+from streams.models import AuditEntry, Endpoint, Gateway, Secret, SecretFunction, SecretVersion
 from streams.net.client import Client
 from streams.origins import Credential, Wanted, build
 from streams.provisioning.asking import Address
@@ -63,6 +63,13 @@ def rows() -> list[Any]:
     return [list(model._default_manager.values()) for model in models]
 
 
+def recorded() -> list[str]:
+    """What the audit log says of it."""
+    found = AuditEntry.objects.order_by("number")
+    assert {entry.what for entry in found} <= {"orders"}
+    return list(found.values_list("action", flat=True))
+
+
 def test_a_bare_function_becomes_a_protected_endpoint_and_stays_one(site: Site) -> None:
     site.deploy()
     words = ["--title", "Orders", "--group", "analysts", *site.rest_words(site.rest_api())]
@@ -82,6 +89,10 @@ def test_a_bare_function_becomes_a_protected_endpoint_and_stays_one(site: Site) 
     assert site.provision(*words)["changes"] == []
     assert site.proxy.changing == []
     assert rows() == made
+    assert recorded() == [
+        "provisioning.started", "secret.added", "secret.changed", "endpoint.added",
+        "provisioning.completed", "provisioning.started", "provisioning.completed",
+    ]  # fmt: skip
 
 
 def test_a_dry_run_tells_every_step_and_changes_nothing(site: Site) -> None:
@@ -98,6 +109,7 @@ def test_a_dry_run_tells_every_step_and_changes_nothing(site: Site) -> None:
     assert "must refuse" in site.told
     assert site.proxy.changing == []
     assert (site.snapshot(api_id), rows()) == (before, stored)
+    assert recorded() == []
 
 
 def test_a_function_that_does_not_check_is_never_public(site: Site) -> None:

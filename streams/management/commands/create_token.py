@@ -4,9 +4,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 from pydantic_core import PydanticCustomError
 
+from streams import audit
 from streams.access import tokens
 from streams.models import User
 from streams.registry.spec import parse_duration
@@ -32,5 +34,7 @@ class Command(BaseCommand):
                 expires_at = timezone.now() + parse_duration(options["expires"])
             except PydanticCustomError as exc:
                 raise CommandError(f"--expires: {exc.message()}") from None
-        token = tokens.issue(user, name=options["name"][:100], expires_at=expires_at)
+        with transaction.atomic():
+            token = tokens.issue(user, name=options["name"][:100], expires_at=expires_at)
+            audit.record("token.added", by=None, what=f"{tokens.key_of(token)} of {user}")
         self.stdout.write(token)

@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from streams import audit
+from streams.access.roles import Role
 from streams.models import User
 
 
@@ -22,36 +24,48 @@ class Command(BaseCommand):
         parser.add_argument("username", metavar="USERNAME")
         parser.add_argument("--password-env", metavar="NAME", help="variable with the password")
         parser.add_argument("--group", action="append", default=[], metavar="G")
-        parser.add_argument("--staff", action="store_true", help="an operator of this portal")
+        parser.add_argument("--role", choices=[*Role], help="of the portal's staff")
+        parser.add_argument("--staff", action="store_true", help="the same as --role administrator")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         created = user is None
         user = user or User(username=options["username"])
-        _set_password(user, options["password_env"], created=created)
-        if options["staff"]:
-            # Until there are roles, whoever operates the portal may do all of it.
-            user.is_staff = user.is_superuser = True
+        role = options["role"] or (Role.ADMINISTRATOR if options["staff"] else None)
+        changed = ["password"] if _set_password(user, options["password_env"], created) else []
+        user.is_staff |= role is not None
         try:
             user.full_clean()
         except ValidationError as exc:
             raise CommandError("; ".join(exc.messages)) from None
         user.save()
-        for name in options["group"]:
+        if role:
+            user.groups.remove(*Group.objects.filter(name__in=Role))
+        groups = [*options["group"], *([role] if role else [])]
+        for name in groups:
             user.groups.add(Group.objects.get_or_create(name=name)[0])
+        audit.record(
+            "user.added" if created else "user.changed",
+            by=None,
+            what=user.username,
+            details={"changes": ", ".join([*changed, *(f"group {name}" for name in groups)])},
+        )
         self.stdout.write(f"{'created' if created else 'updated'} user {user.username}")
         if created and not user.has_usable_password():
             self.stderr.write("It has no password: it can use API tokens, and not sign in.")
 
 
-def _set_password(user: User, variable: str | None, *, created: bool) -> None:
+def _set_password(user: User, variable: str | None, created: bool) -> bool:
+    """Whether it has another one than before."""
     if variable is None:
         if created:
             user.set_unusable_password()
-        return
+        return False
     password = os.environ.get(variable)
     if not password:
         raise CommandError(f"--password-env: {variable} is not set")
-    if not user.check_password(password):
-        user.set_password(password)
+    if user.check_password(password):
+        return False
+    user.set_password(password)
+    return True

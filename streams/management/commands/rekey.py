@@ -6,6 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
 
+from streams import audit
+from streams.audit.verifying import verify
 from streams.models import Channel, SecretVersion
 from streams.models.fields import UndecryptableError
 
@@ -25,6 +27,10 @@ class Command(BaseCommand):
                 lost.append(name)
             else:
                 done += 1
+        # What the older keys have sealed is vouched for by this entry once they are gone.
+        log = "whole" if verify().ok else "not whole"
+        details = {"stored": str(done), "not decrypted": str(len(lost)), "audit log": log}
+        audit.record("secrets.rekeyed", by=None, what="all secrets", details=details)
         self.stdout.write(f"re-encrypted {done}")
         if lost:
             raise CommandError(

@@ -60,7 +60,9 @@ class Command(BaseCommand):
     def _wanted(self, secret: Secret, options: dict[str, Any]) -> Rotation:
         if options["resume"] or options["rollback"]:
             rotation = starting.open_rotation(secret)
-            (starting.roll_back if options["rollback"] else starting.resume)(rotation)
+            (starting.roll_back if options["rollback"] else starting.resume)(
+                rotation, by="manage.py"
+            )
             return rotation
         if options["repair"]:
             return starting.repair(secret, by="manage.py")

@@ -1,0 +1,286 @@
+"""Who may do what at /operate/: every page that there is, by everybody there is."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db.models import Model
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from streams import audit
+from streams.access.roles import Role
+from streams.admin.base import RecordingAdmin
+from streams.models import Channel, Download, Endpoint, Notice, Rotation, Secret, User
+from tests.admin import test_admin
+from tests.admin.test_admin import ENDPOINT_FORM, VALUE, stored
+
+pytestmark = pytest.mark.django_db
+
+world = test_admin.world
+
+STAFF = list(Role)
+EVERYBODY = ["nobody", "end user", *STAFF]
+OPERATORS, ADMINISTRATORS = STAFF[1:], STAFF[2:]
+# By the names of their URLs. What is not here may be seen by all staff.
+ONLY: dict[str, list[Role]] = {
+    "streams_endpoint_add": OPERATORS,
+    "streams_secret_rotation": OPERATORS,
+    "streams_secret_revelation": ADMINISTRATORS,
+    "streams_channel_test": ADMINISTRATORS,
+    "streams_channel_renew_key": ADMINISTRATORS,
+    "auth_user_password_change": ADMINISTRATORS,
+}
+for _name in ("streams_secret", "streams_channel", "streams_user", "auth_group"):
+    ONLY[f"{_name}_add"] = ONLY[f"{_name}_delete"] = ADMINISTRATORS
+ONLY["streams_endpoint_delete"] = ADMINISTRATORS
+for _name in ("apitoken", "download", "rotation", "notice", "auditentry"):
+    ONLY[f"streams_{_name}_add"] = ONLY[f"streams_{_name}_delete"] = []
+# These have a rule of their own, or lead elsewhere.
+OTHER = {"login", "logout", "jsi18n", "autocomplete", "view_on_site", None}
+
+
+def person(who: str, name: str = "") -> User:
+    user = User.objects.create_user(name or f"{who} {User.objects.count()}", password="correct")
+    if who in STAFF:
+        user.is_staff = True
+        user.save()
+        user.groups.add(Group.objects.get(name=who))
+    return user
+
+
+def client_of(who: str, *, strict: bool = False) -> Client:
+    client = Client(enforce_csrf_checks=strict)
+    if who != "nobody":
+        client.force_login(person(who))
+    return client
+
+
+def addresses() -> Iterator[tuple[str | None, str]]:
+    """Of the whole admin, as its own URL patterns have them: each name, and an address."""
+    rows = {
+        f"{model._meta.app_label}/{model._meta.model_name}/": model._default_manager.first()
+        for model in admin.site._registry
+    }
+    audit.record("test.ran", by=None, what="so that there is an entry")
+    rows["streams/auditentry/"] = admin_model("auditentry")._default_manager.first()
+    for name, route in walked(admin.site.get_urls()):
+        row: Any = next((row for prefix, row in rows.items() if route.startswith(prefix)), None)
+        yield name, "/operate/" + filled(route, row)
+
+
+def admin_model(name: str) -> type[Model]:
+    return next(model for model in admin.site._registry if model._meta.model_name == name)
+
+
+def walked(patterns: Any, before: str = "") -> Iterator[tuple[str | None, str]]:
+    for pattern in patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from walked(pattern.url_patterns, route)
+        else:
+            assert isinstance(pattern, URLPattern)
+            yield pattern.name, route
+
+
+def filled(route: str, row: Model | None) -> str:
+    kind = ContentType.objects.get_for_model(Endpoint)
+    if route.startswith("r/"):
+        return f"r/{kind.pk}/{Endpoint.objects.get().pk}/"
+    route = re.sub(r"\^\(\?P<app_label>.*\)/\$", "streams/", route)
+    route = re.sub(r"\(\?P<url>\.\*\)\$", "nothing/", route)
+    if "<" in route:
+        assert row is not None, f"the test's world has no row for {route}"
+    return re.sub(r"<[^>]+>", lambda _: str(row and row.pk), route)
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_every_page_is_for_whom_it_is_and_a_get_changes_nothing(who: str) -> None:
+    ann = User.objects.get(username="ann")
+    ann.set_password("correct")
+    ann.save()
+    client, pages = client_of(who), list(addresses())
+    assert len(pages) > 70
+    before = stored()
+
+    for name, address in pages:
+        answer = client.get(address)
+        seen = answer.status_code == 200
+        assert answer.status_code < 500, address
+        if who not in STAFF:
+            assert not seen or name in {"login", "jsi18n"}, address
+        elif name not in OTHER:
+            assert seen == (who in ONLY.get(name or "", STAFF)), (address, answer.status_code)
+        if seen and not answer.streaming:
+            page = answer.content.decode()
+            assert VALUE not in page, address
+            assert ann.password not in page, address
+
+    assert stored() == before
+
+
+FORMS = [
+    {"post": "yes", "what": "start", "name": "orders", "password": "correct"},
+    {"action": "revoke", "_selected_action": "1"},
+    {"action": "delete_selected", "post": "yes", "_selected_action": "1"},
+]  # fmt: skip
+
+
+def test_a_viewer_changes_nothing() -> None:
+    client, before = client_of(Role.VIEWER), ""
+    pages = [one for one in addresses() if one[0] not in {"logout", "login"}]
+    before = stored()
+
+    for form in FORMS:
+        for _, address in pages:
+            assert client.post(address, form).status_code < 500, address
+
+    assert stored() == before
+
+
+def test_every_post_needs_its_token() -> None:
+    client = client_of(Role.ADMINISTRATOR, strict=True)
+    pages = list(addresses())
+    before = stored()
+
+    for _, address in pages:
+        assert client.post(address, FORMS[0]).status_code in {403, 404}, address
+
+    assert stored() == before
+
+
+def test_every_admin_records_what_it_does() -> None:
+    for model, made in admin.site._registry.items():
+        assert isinstance(made, RecordingAdmin), model
+
+
+def test_the_roles_are_kept_as_they_are() -> None:
+    group = Group.objects.get(name=Role.VIEWER)
+    group.permissions.clear()
+    Group.objects.get(name=Role.OPERATOR).delete()
+
+    call_command("migrate", verbosity=0)
+
+    assert set(Group.objects.filter(name__in=Role).values_list("name", flat=True)) == set(Role)
+    names = set(group.permissions.values_list("codename", flat=True))
+    assert "view_endpoint" in names
+    assert all(name.startswith("view_") for name in names)
+
+
+@pytest.fixture
+def closed() -> Endpoint:
+    """Which the group `team` operates."""
+    endpoint = Endpoint.objects.get(slug="orders")
+    endpoint.operators = Group.objects.create(name="team")
+    endpoint.save()
+    return endpoint
+
+
+PLACES = ("endpoint", "secret", "rotation", "download")
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_what_a_group_operates_is_not_there_for_others(closed: Endpoint, role: Role) -> None:
+    client, user = Client(), person(role)
+    client.force_login(user)
+    rows = {"endpoint": closed, "secret": Secret.objects.get(), "rotation": Rotation.objects.get()}
+    rows["download"] = Download.objects.get()
+
+    for name in PLACES:
+        listed = client.get(reverse(f"admin:streams_{name}_changelist")).content.decode()
+        assert f"/{rows[name].pk}/change/" not in listed
+        address = reverse(f"admin:streams_{name}_change", args=[rows[name].pk])
+        assert client.get(address).status_code == 302
+    address = f"/operate/streams/secret/{rows['secret'].pk}/rotate/"
+    rotating = client.post(address, {"what": "start"})
+    assert rotating.status_code in {403, 404}
+    assert client.get(reverse("admin:streams_auditentry_changelist")).status_code == 403
+    assert not Endpoint.objects.visible_to(user).exists()
+    assert not Rotation.objects.open().exists()
+
+
+@pytest.mark.parametrize("who", ["member", "administrator"])
+def test_what_a_group_operates_is_there_for_its_members(closed: Endpoint, who: str) -> None:
+    user = person(Role.ADMINISTRATOR if who == "administrator" else Role.OPERATOR)
+    if who == "member" and closed.operators:
+        user.groups.add(closed.operators)
+    client = Client()
+    client.force_login(user)
+
+    for name in PLACES:
+        listed = client.get(reverse(f"admin:streams_{name}_changelist")).content.decode()
+        assert "/change/" in listed, name
+    assert Endpoint.objects.visible_to(user).exists()
+    assert client.get(reverse("admin:streams_auditentry_changelist")).status_code == 200
+
+
+def test_a_group_that_operates_something_is_not_deleted(closed: Endpoint) -> None:
+    client = client_of(Role.ADMINISTRATOR)
+
+    client.post(reverse("admin:auth_group_delete", args=[closed.operators_id]), {"post": "yes"})
+
+    assert Group.objects.filter(name="team").exists()
+
+
+def changed(client: Client, endpoint: Endpoint, **fields: str) -> Any:
+    form = ENDPOINT_FORM | {
+        "title": endpoint.title, "slug": endpoint.slug, "kind": endpoint.kind,
+        "url": endpoint.url, "auth": endpoint.auth, "secret": str(endpoint.secret_id),
+    }  # fmt: skip
+    return client.post(
+        reverse("admin:streams_endpoint_change", args=[endpoint.pk]), {**form, **fields}
+    )
+
+
+def test_an_operator_edits_an_endpoint_but_not_where_a_secret_is_sent() -> None:
+    """Whoever could would send it to themselves."""
+    client, endpoint = client_of(Role.OPERATOR), Endpoint.objects.get()
+
+    assert changed(client, endpoint, title="All orders").status_code == 302
+    refused = changed(client, endpoint, url="https://attacker.example/")
+    added = client.post(
+        reverse("admin:streams_endpoint_add"),
+        ENDPOINT_FORM | {"auth": "secret-header", "secret": str(endpoint.secret_id)},
+    )
+
+    for answer in (refused, added):
+        assert "is for an administrator to say" in answer.content.decode()
+    endpoint.refresh_from_db()
+    assert (endpoint.title, endpoint.url) == ("All orders", "https://example.com/")
+    assert Endpoint.objects.count() == 1
+
+    administrator = client_of(Role.ADMINISTRATOR)
+    assert changed(administrator, endpoint, url="https://example.org/").status_code == 302
+
+
+def test_an_operator_shuts_nobody_out() -> None:
+    team = Group.objects.create(name="team")
+    endpoint = Endpoint.objects.get()
+
+    changed(client_of(Role.OPERATOR), endpoint, operators=str(team.pk))
+    endpoint.refresh_from_db()
+    assert endpoint.operators is None
+
+    changed(client_of(Role.ADMINISTRATOR), endpoint, operators=str(team.pk))
+    endpoint.refresh_from_db()
+    assert endpoint.operators == team
+
+
+def test_an_operator_rotates_and_has_notices_tried_again() -> None:
+    client = client_of(Role.OPERATOR)
+
+    client.post(f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/", {"what": "start"})
+    Notice.objects.update(given_up_at="2026-01-01T00:00:00Z")
+    client.post(
+        reverse("admin:streams_notice_changelist"),
+        {"action": "try_again", "_selected_action": [str(Notice.objects.get().pk)]},
+    )
+
+    assert Rotation.objects.open().exists()
+    assert Notice.objects.get().given_up_at is None
+    assert Channel.objects.count() == 1
