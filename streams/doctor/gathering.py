@@ -83,6 +83,16 @@ class Gatherer:
                 yield from facts.functions
             yield facts
 
+    def again(self, subject: str, *, secret: str = "", endpoint: str = "") -> Iterator[Subject]:
+        """What has this name now, of this endpoint or around this secret; nothing, if none has."""
+        around: list[Subject] = []
+        for found in Endpoint.objects.select_related("secret").filter(slug=endpoint):
+            facts = self._endpoint(found)
+            around += [facts, *facts.functions]
+        for held in Secret.objects.filter(name=secret) if not endpoint else ():
+            around += self._around(held)
+        return (one for one in around if one.name == subject)
+
     def _around(self, secret: Secret) -> Iterator[Subject]:
         """What checks and sends it."""
         before = self._secret(secret)
@@ -147,6 +157,7 @@ class Gatherer:
     ) -> FunctionFacts:
         told = f"alias {alias} of the function {name}" if alias else f"function {name}"
         known |= {"name": told, "about": about, "function": name, "qualifier": alias}
+        known["role_arn"] = row.role_arn
         try:
             known["region"] = row.region or own_region()
         except UnfitError as exc:

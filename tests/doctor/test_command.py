@@ -17,7 +17,7 @@ from tests.doctor.test_gateways import OTHER, _append, _unquoted
 
 FINDING = {
     "id", "severity", "title", "subject", "endpoint", "secret", "sentence", "evidence",
-    "consequence", "fix", "cli",
+    "consequence", "fix", "cli", "repair",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from streams.doctor.facts import Subject, Unread
+from streams.doctor.remedies import Remedy
 
 T = TypeVar("T")
 
@@ -25,12 +26,16 @@ class SkippedError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """`evidence` has fingerprints in place of values; `cli` are commands to mend it."""
+    """`evidence` has fingerprints in place of values; `cli` are commands to mend it.
+
+    `repair` is None where nothing is safe to be done at a word.
+    """
 
     sentence: str
     fix: str
     evidence: tuple[str, ...] = ()
     cli: tuple[str, ...] = ()
+    repair: Remedy | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from streams.aws.gateways import Mapped
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import GatewayFacts, Unread
+from streams.doctor.remedies import PutBack
 from streams.models.secrets import fingerprint
 from streams.rotation.probing import Verdict
 
@@ -137,6 +138,7 @@ def mapping_differs(gateway: GatewayFacts) -> Iterator[Found]:
             "Put the current value back.",
             evidence=(f"there: fingerprint {there}", f"here: fingerprint {fingerprint(ours)}"),
             cli=_repair(gateway),
+            repair=_put_back(gateway),
         )
 
 
@@ -167,6 +169,7 @@ def mapping_undeployed(gateway: GatewayFacts) -> Iterator[Found]:
                 f"here: fingerprint {fingerprint(ours)}",
             ),
             cli=(_deployment(gateway), *_repair(gateway)),
+            repair=_put_back(gateway),
         )
 
 
@@ -258,7 +261,9 @@ def _mapping(gateway: GatewayFacts, problem: str, does: str, fix: str) -> Iterat
     if saved.problem == problem:
         assert gateway.secret is not None
         sentence = does.format(header=gateway.secret.header)
-        yield Found(f"{gateway.name} {sentence}.", fix, cli=_repair(gateway))
+        # A mapped variable may be meant so: then the value would let in who should not be.
+        repair = _put_back(gateway) if problem != "dynamic" else None
+        yield Found(f"{gateway.name} {sentence}.", fix, cli=_repair(gateway), repair=repair)
 
 
 def _mapped(gateway: GatewayFacts) -> Mapped:
@@ -273,6 +278,14 @@ def _value(gateway: GatewayFacts) -> str:
     if gateway.secret.rotating:
         raise SkippedError(f"A rotation of {gateway.secret.name} is under way.")
     return known(gateway.secret.value)
+
+
+def _put_back(gateway: GatewayFacts) -> PutBack | None:
+    """None where a rotation would have nobody to ask what is accepted."""
+    urls, secret = gateway.function_urls, gateway.secret
+    if isinstance(urls, Unread) or not urls or secret is None:
+        return None
+    return PutBack(secret.name) if isinstance(secret.value, str) else None
 
 
 def _told(mapped: Mapped) -> str:
