@@ -3,14 +3,17 @@
 import io
 import json
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from pytest_django.fixtures import Settings
 
+from sandbox.client import Sandbox
 from streams.doctor import repairs, run
 from streams.doctor.checks import Finding
 from streams.models import Endpoint, ProvisioningTurn, Rotation, RotationState, User
@@ -18,8 +21,10 @@ from streams.provisioning import turn
 from streams.rotation import engine, starting
 from tests.doctor import test_faults as faults
 from tests.doctor import test_gateways as gateways
-from tests.doctor.conftest import Clinic, doctor
+from tests.doctor.conftest import HANDLER, OTHERS, Clinic, doctor
 from tests.doctor.test_docs import sections
+from tests.provisioning.proxy import CountingProxy
+from tests.provisioning.test_faults import Processes
 from tests.rotation.proxy import Call, Fault, Proxy
 
 Break = Callable[[Clinic], None]
@@ -44,6 +49,18 @@ SLOW: list[tuple[str, Break]] = [
     ("mapping-differs", gateways._other),
     ("mapping-undeployed", gateways._undeployed),
 ]
+
+
+REGISTRY = """
+version: 1
+secrets:
+  - name: orders
+    value_from_file: {folder}/value
+    function: {{name: {name}, region: {region}}}
+endpoints:
+  - {{slug: orders, title: Orders, kind: function-url, url: "{url}", auth: secret-header,
+     secret: orders, groups: "*"}}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +242,49 @@ def test_what_cannot_be_undone_is_named(clinic: Clinic, proxy: Proxy) -> None:
     assert len(statements(clinic)) == before + 1
 
 
+def test_a_statement_without_which_nobody_gets_in_is_put_back(clinic: Clinic, proxy: Proxy) -> None:
+    faults._everybody_may_invoke(clinic)
+    finding, before = found(clinic), statements(clinic)
+    other = next(one for one in before if one["Sid"] == "public-invoke")
+    # Somebody removes the one that was to take its place, at that moment.
+    proxy.on_kill = lambda: clinic.functions.remove_permission(
+        FunctionName=clinic.name, StatementId="public-invoke"
+    )
+    proxy.fail("lambda:RemovePermission", Fault.KILLED_AFTER)
+
+    with pytest.raises(repairs.FailedError, match="does not let the right value in") as raised:
+        repairs.do(finding, by=None)
+
+    assert raised.value.undone == ("the statement open is there.",)
+    assert [one for one in before if one != other] == statements(clinic)
+
+
+@pytest.mark.slow
+def test_a_time_out_that_helps_nothing_is_taken_back(clinic: Clinic, proxy: Proxy) -> None:
+    faults._time_is_short(clinic)
+    finding = found(clinic)
+    proxy.on_kill = lambda: faults._url_is_gone(clinic)
+    proxy.fail("lambda:UpdateFunctionConfiguration", Fault.KILLED_AFTER)
+
+    with pytest.raises(repairs.FailedError, match="the same is still found") as raised:
+        repairs.do(finding, by=None)
+
+    assert raised.value.undone == ("the time-out is 1 s.",)
+    answer = clinic.functions.get_function_configuration(FunctionName=clinic.name)
+    assert answer["Timeout"] == 1
+
+
+def test_no_time_out_is_changed_beside_a_rotation(clinic: Clinic, proxy: Proxy) -> None:
+    faults._time_is_short(clinic)
+    finding = found(clinic)
+    starting.start(clinic.secret, by="ada")
+
+    with pytest.raises(repairs.FailedError, match="rotation of orders is under way"):
+        repairs.do(finding, by=None)
+
+    assert changes(proxy) == []
+
+
 def test_a_repair_by_rotation_that_is_denied_stays_open_and_says_so(
     clinic: Clinic, proxy: Proxy
 ) -> None:
@@ -346,3 +406,60 @@ def test_a_row_of_a_report_leads_back_to_its_finding(clinic: Clinic) -> None:
     assert repairs.current("url-missing", row["subject"], endpoint=row["endpoint"]) == []
     with pytest.raises(repairs.NotNowError, match="no check nonsense"):
         repairs.current("nonsense", row["subject"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("break_it", "call", "fault"),
+    [
+        (faults._second_statement_is_gone, "lambda:AddPermission", Fault.REPLY_LOST),
+        (faults._everybody_may_invoke, "lambda:RemovePermission", Fault.REPLY_LOST),
+        (faults._time_is_short, "lambda:UpdateFunctionConfiguration", Fault.REPLY_LOST),
+        (faults._second_statement_is_gone, "lambda:AddPermission", Fault.THROTTLED),
+        (faults._everybody_may_invoke, "lambda:RemovePermission", Fault.SERVER_ERROR),
+        (faults._time_is_short, "lambda:UpdateFunctionConfiguration", Fault.CONFLICT),
+    ],
+)
+def test_what_passes_by_itself_is_tried_again(
+    clinic: Clinic, proxy: Proxy, break_it: Break, call: str, fault: Fault
+) -> None:
+    break_it(clinic)
+    finding = found(clinic)
+    proxy.fail(call, fault)
+
+    outcome = repairs.do(finding, by=None)
+
+    assert proxy.injected == [(call, fault)]
+    assert outcome.state is repairs.State.MENDED
+    assert clinic.run()["findings"] == []
+    reached = [one for one in changes(proxy) if one.status or one.reached]
+    assert [one.name for one in reached] == [call]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_killed_in_the_middle_and_run_again_it_is_mended(aws: Sandbox, tmp_path: Path) -> None:
+    name, value = f"orders-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    url = aws.deploy_function(name, HANDLER, "app.handler", {**OTHERS, "SECRET_HEADER": value})
+    functions: Any = aws.client("lambda")
+    for statement in ("public-url", "public-invoke"):
+        functions.remove_permission(FunctionName=name, StatementId=statement)
+    processes, proxy = Processes(tmp_path, aws), CountingProxy(aws.url)
+    (tmp_path / "value").write_text(value)
+    (tmp_path / "registry.yaml").write_text(REGISTRY.format(
+        folder=tmp_path, name=name, region=aws.region, url=url
+    ))  # fmt: skip
+    assert processes.run("apply", str(tmp_path / "registry.yaml"))[0] == 0
+    fix = ("doctor", "orders", "--fix", "--yes")
+    proxy.faults = {0: Fault.KILLED_AFTER}
+
+    killed, _ = processes.run(*fix, proxy=proxy)
+    proxy.restart()
+    status, printed = processes.run(*fix, proxy=proxy)
+
+    proxy.close()
+    assert (killed, status) == (-9, 0), printed
+    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
+    assert len(policy["Statement"]) == 2
+    assert len(proxy.changing) == 1
+    assert value not in printed
