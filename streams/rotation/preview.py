@@ -55,7 +55,10 @@ def repair(secret: Secret) -> list[str]:
         lines.append(_calls_of_function(environment))
     for gateway in made.gateways:
         if any(gateway.differences(run, value)):
-            lines.append(f"Calls: UpdateIntegration and CreateDeployment of {gateway.name}.")
+            lines.append(
+                f"Calls: UpdateIntegration of {gateway.name}, where {secret.header} alone changes, "
+                "and CreateDeployment, unless the stage deploys by itself."
+            )
             lines += [f"{gateway.name}: {notice}." for notice in gateway.notices()]
     return [*lines, _told(pause, stored=False)]
 

@@ -33,10 +33,10 @@ QUICK: list[tuple[str, Break]] = [
     ("url-missing", faults._url_is_gone),
     ("permission-invoke", faults._second_statement_is_gone),
     ("invoke-open", faults._everybody_may_invoke),
-    ("function-timeout", faults._time_is_short),
     ("environment-differs", faults._variable_differs),
 ]
 SLOW: list[tuple[str, Break]] = [
+    ("function-timeout", faults._time_is_short),
     ("url-buffered", faults._url_buffers),
     ("permission-url", faults._first_statement_is_gone),
     ("permission-url", faults._statement_is_not_on_the_alias),
@@ -189,7 +189,7 @@ def test_what_a_deployment_publishes_besides_is_told(clinic: Clinic) -> None:
     told = repairs.preview(found(clinic))
 
     assert any("a deployment also publishes" in line and "/unfinished" in line for line in told)
-    assert f"Calls: UpdateIntegration and CreateDeployment of {gateway}." in told
+    assert any(line.startswith(f"Calls: UpdateIntegration of {gateway}, where") for line in told)
 
 
 def test_a_function_that_does_not_check_is_not_made_public(clinic: Clinic, proxy: Proxy) -> None:

@@ -161,7 +161,11 @@ def _driven(
     drive(rotation, say, seconds=PATIENCE + 2 * pause.settle + pause.propagation + pause.drain)
     if rotation.state != RotationState.COMPLETED:
         raise FailedError(rotation.problem or rotation.waiting, left=_left(rotation))
-    if looking.is_there(finding):
+    try:
+        left = looking.is_there(finding)
+    except NotNowError as exc:
+        raise FailedError(f"It was done. {exc}") from None
+    if left:
         raise FailedError("It was done, and the same is still found.")
     done = tuple(rotation.events.order_by("pk").values_list("text", flat=True))
     _record("doctor.repaired", finding, by, rotation=str(rotation.pk))

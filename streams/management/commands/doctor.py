@@ -60,7 +60,7 @@ class Command(BaseCommand):
         if results:
             deadline, report = self._examined(endpoints, options["seconds"])
         if options["json"]:
-            told = described(report, deadline)
+            told = _foretelling(described(report), report, deadline)
             told |= {"repairs": results} if options["fix"] else {}
             self.stdout.write(json.dumps(told, indent=2))
         elif results or not chosen:
@@ -185,14 +185,18 @@ def _told(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def described(report: Report, deadline: float) -> dict[str, Any]:
-    """What `--json` tells: stable, and without a value.
+def _foretelling(told: dict[str, Any], report: Report, deadline: float) -> dict[str, Any]:
+    """The same, with what each repair would do, as far as it is read until then."""
+    chosen = repairs.in_order(report.findings)
+    previews = {one.found.repair: _previewed(one, deadline) for one in chosen}
+    for row, finding in zip(told["findings"], report.findings, strict=True):
+        if finding.found.repair:
+            row["repair"]["preview"] = previews[finding.found.repair]
+    return told
 
-    What repairs would do is read until the deadline (`time.monotonic`).
-    """
-    previews = {
-        one.found.repair: _previewed(one, deadline) for one in repairs.in_order(report.findings)
-    }
+
+def described(report: Report) -> dict[str, Any]:
+    """What `--json` tells: stable, and without a value. Not yet what repairs would do."""
     return {
         "ok": not report.fails,
         "passed": report.passed,
@@ -209,8 +213,7 @@ def described(report: Report, deadline: float) -> dict[str, Any]:
                 "consequence": one.check.consequence,
                 "fix": one.found.fix,
                 "cli": list(one.found.cli),
-                "repair": one.found.repair
-                and {"sentence": one.found.repair.sentence, "preview": previews[one.found.repair]},
+                "repair": {"sentence": one.found.repair.sentence} if one.found.repair else None,
             }
             for one in report.findings
         ],
