@@ -279,7 +279,7 @@ def _leads(address: str, url: str) -> bool:
 def _below(address: str) -> str:
     """Its path, and its query."""
     parts = urlsplit(address)
-    return parts.path + (f"?{parts.query}" if parts.query else "") or "/"
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _readdress(endpoint: int, old: str, new: str) -> None:
