@@ -128,6 +128,10 @@ class Function:
             )
         )
 
+    def set_timeout(self, seconds: int, *, revision_id: str) -> None:
+        """`UpdateFunctionConfiguration`: of `$LATEST`, if it is still that revision."""
+        self._call("UpdateFunctionConfiguration", Timeout=seconds, RevisionId=revision_id)
+
     def publish(self, *, revision_id: str, code_sha256: str) -> Configuration:
         """`PublishVersion` of `$LATEST`, if it is still that revision and that code.
 

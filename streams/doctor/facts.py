@@ -85,6 +85,7 @@ class FunctionFacts(Subject):
     function: str = ""
     qualifier: str = ""
     region: str = ""
+    role_arn: str = ""
     secret: SecretFacts | None = None
     variable: str = ""
     holds: bool = True

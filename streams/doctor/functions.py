@@ -67,7 +67,7 @@ class Functions:
         told = f"alias {alias} of the function {name}" if alias else f"function {name}"
         depends = accounts.use_of(row).parts
         known |= {"name": told, "about": about, "depends": depends, "function": name}
-        known |= {"qualifier": qualifier}
+        known |= {"qualifier": qualifier, "role_arn": row.role_arn}
         try:
             known["region"] = row.region or own_region()
         except UnfitError as exc:

@@ -110,6 +110,15 @@ class Gatherer:
             caller = self._callers.get(role, Unread("Nothing is asked by it."))
             yield identities.facts(role, registered, self._reader, caller)
 
+    def again(self, subject: str, *, secret: str = "", endpoint: str = "") -> Iterator[Subject]:
+        """What has this name now, of this endpoint or around this secret; nothing, if none has."""
+        around: list[Subject] = []
+        for found in Endpoint.objects.select_related("secret").filter(slug=endpoint):
+            around += [*self._endpoints([found]), *self._functions_of(found)]
+        for held in Secret.objects.filter(name=secret) if not endpoint else ():
+            around += self._around(held)
+        return (one for one in around if one.name == subject)
+
     def _around(self, secret: Secret) -> Iterator[Subject]:
         """What checks and sends it."""
         before = self._secret(secret)

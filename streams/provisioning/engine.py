@@ -6,8 +6,9 @@ is run again: it finds what is there, and goes on.
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from django.core.exceptions import ValidationError
@@ -58,23 +59,13 @@ def provision(
     """
     with turn.taken(request.function, say) as held:
         site = Site(request, account, held.renew, say)
-        outcome = Outcome()
-        made = list(tasks(site))
+        begins = partial(_record, "started", request, by)
         try:
-            # Nothing is changed before everything is as it should be.
-            for task in made:
-                _patiently(site, task.missing)
-            _record("started", request, by)
-            for task in made:
-                _perform(task, site, outcome)
-        except (ProvisioningError, RotationError, ControlError, ValidationError) as exc:
-            failure = _failed(site, task.name, exc)
-            _record("failed", request, by, problem=str(failure))
-            raise failure from None
+            outcome = Outcome(carry_out(list(tasks(site)), site, begins=begins))
+        except ProvisioningError as exc:
+            _record("failed", request, by, problem=str(exc))
+            raise
         except BaseException:
-            # An operator's Ctrl-C among others.
-            for sentence in itertools.chain(*site.undo.run()):
-                say(sentence)
             _record("stopped", request, by)
             raise
     _found(site, outcome)
@@ -93,19 +84,52 @@ def _record(verb: str, request: Request, by: User | None, **details: str) -> Non
 def preview(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
     """Says what would be done, and changes nothing. Raises `FailedError` where it would stop."""
     site = Site(request, account, lambda: None, say)
-    outcome = Outcome()
-    for task in tasks(site):
+    outcome = Outcome(foretell(list(tasks(site)), site))
+    _found(site, outcome)
+    return outcome
+
+
+def carry_out(
+    made: Sequence[Task], site: Site, *, begins: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Does what is missing: sentences on what was done. The turn is the caller's.
+
+    `begins` is called before the first change.
+
+    Raises `FailedError` when all of it is taken back, and `LostTurnError`.
+    """
+    task, done = made[0], list[str]()
+    try:
+        # Nothing is changed before everything is as it should be.
+        for task in made:
+            _patiently(site, task.missing)
+        begins()
+        for task in made:
+            _perform(task, site, done)
+    except (ProvisioningError, RotationError, ControlError, ValidationError) as exc:
+        raise _failed(site, task.name, exc) from None
+    except BaseException:
+        # An operator's Ctrl-C among others.
+        for sentence in itertools.chain(*site.undo.run()):
+            site.say(sentence)
+        raise
+    return done
+
+
+def foretell(made: Sequence[Task], site: Site) -> list[str]:
+    """What `carry_out` would do, and changes nothing. Raises `FailedError` where it would stop."""
+    changes: list[str] = []
+    for task in made:
         try:
             sentences = _patiently(site, task.missing)
         except (ProvisioningError, RotationError, ControlError) as exc:
             raise FailedError(f"{task.name}: {exc}", [], []) from None
-        outcome.changes += [f"{task.name}: {sentence}" for sentence in sentences]
+        changes += [f"{task.name}: {sentence}" for sentence in sentences]
         for sentence in sentences:
-            say(f"{task.name}: {sentence}")
+            site.say(f"{task.name}: {sentence}")
         if task.proof:
-            say(f"{task.name}: then: {task.proof}")
-    _found(site, outcome)
-    return outcome
+            site.say(f"{task.name}: then: {task.proof}")
+    return changes
 
 
 def tasks(site: Site) -> Iterator[Task]:
@@ -122,7 +146,7 @@ def tasks(site: Site) -> Iterator[Task]:
     yield IsRegistered(site)
 
 
-def _perform(task: Task, site: Site, outcome: Outcome) -> None:
+def _perform(task: Task, site: Site, done: list[str]) -> None:
     """Until nothing is missing any more, as far as can be read; then asks whether it works."""
     told: list[str] = []
 
@@ -131,7 +155,7 @@ def _perform(task: Task, site: Site, outcome: Outcome) -> None:
         for sentence in missing:
             if sentence not in told:
                 told.append(sentence)
-                outcome.changes.append(f"{task.name}: {sentence}")
+                done.append(f"{task.name}: {sentence}")
                 site.say(f"{task.name}: {sentence}")
         if missing:
             task.do()

@@ -262,10 +262,10 @@ class SecretIsChecked:
         """There is nothing that could be done."""
 
     def prove(self) -> None:
-        _proven(self.site, self.site.direct.verdict)
+        proven(self.site, self.site.direct.verdict)
 
 
-def _proven(site: Site, verdict: Callable[[str | None], Verdict]) -> None:
+def proven(site: Site, verdict: Callable[[str | None], Verdict]) -> None:
     """Whether the right value is let in each time, and nothing else ever. Raises `UnfitError`."""
     # What refuses nobody need not be asked anything else.
     _refused(site, verdict, "without the header", None)
@@ -367,5 +367,5 @@ class UrlIsOpen:
 
     def prove(self) -> None:
         address = self.site.address(self.site.url)
-        _proven(self.site, address.verdict)
+        proven(self.site, address.verdict)
         self.site.status = address.status(self.site.value)

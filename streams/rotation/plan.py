@@ -98,7 +98,7 @@ def plan(mode: Mode, parts: Parts | PairParts) -> Plan:
 
 def found(run: Run, parts: Parts | PairParts) -> Iterator[str]:
     """How AWS differs from the current value. `run` leads from that to itself."""
-    return differences(run, _called(parts), _all_senders(parts))
+    return differences(run, environment_of(parts), _all_senders(parts))
 
 
 def _all_senders(parts: Parts | PairParts) -> list[GatewaySender | StoreSender]:
@@ -106,14 +106,15 @@ def _all_senders(parts: Parts | PairParts) -> list[GatewaySender | StoreSender]:
     return [*parts.gateways, *stored]
 
 
-def _called(parts: Parts | PairParts) -> Called:
+def environment_of(parts: Parts | PairParts) -> Called:
+    """The environment that callers meet, once there is a run to find it in."""
     if isinstance(parts, PairParts):
         return partial(parts.pair.called, gateways=parts.gateways)
     return lambda _: parts.environment
 
 
 def _plan_of_repair(parts: Parts | PairParts) -> Plan:
-    called = _called(parts)
+    called = environment_of(parts)
     switches = [SwitchGateway(gateway) for gateway in parts.gateways]
     steps: list[Step] = [Look(called, _all_senders(parts)), *switches]
     if isinstance(parts, PairParts):

@@ -4,8 +4,9 @@ from streams.aws.failures import ControlError
 from streams.models import Mode, Secret
 from streams.rotation import starting
 from streams.rotation.engine import account, waits
+from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.parts import parts
-from streams.rotation.plan import Parts, plan
+from streams.rotation.plan import Parts, environment_of, found, plan
 from streams.rotation.problems import RotationError
 from streams.rotation.run import Forgotten, Run, Waits
 from streams.rotation.steps import Step
@@ -30,6 +31,45 @@ def preview(secret: Secret, *, accept_gap: bool = False) -> list[str]:
     if current is None:
         return [*lines, f"The secret {secret.name} has no value yet."]
     return lines + _found(current.value, steps[0])
+
+
+def repair(secret: Secret) -> list[str]:
+    """The same of a repair.
+
+    Raises `RotationError`, or a `ControlError`, where it would not begin.
+    """
+    starting.mode_of(secret, accept_gap=True)
+    current = secret.versions.filter(state="current").first()
+    if current is None:
+        raise starting.NotNowError(f"The secret {secret.name} has no value yet.")
+    if secret.is_rotating():
+        raise starting.NotNowError(f"A rotation of {secret.name} is under way.")
+    made = parts(secret, NoVersions(), account(), lambda: None, in_use=current.alias)
+    value, pause = current.value, waits(Mode.REPAIR)
+    run = Run(value, value, Forgotten(), pause, lambda: 0.0, lambda _: None)
+    # Where those who call it do not all meet one environment, nobody could say what is right.
+    environment = environment_of(made)(run)
+    lines = [f"{secret.name}: {Mode.REPAIR.label}"]
+    lines += found(run, made)
+    if any(environment.differences(value)):
+        lines.append(_calls_of_function(environment))
+    for gateway in made.gateways:
+        if any(gateway.differences(run, value)):
+            lines.append(
+                f"Calls: UpdateIntegration of {gateway.name}, where {secret.header} alone changes, "
+                "and CreateDeployment, unless the stage deploys by itself."
+            )
+            lines += [f"{gateway.name}: {notice}." for notice in gateway.notices()]
+    return [*lines, _told(pause, stored=False)]
+
+
+def _calls_of_function(environment: FunctionEnvironment) -> str:
+    name, variable = environment.function.name, environment.variable
+    also = f", PublishVersion, UpdateAlias of {environment.alias}" if environment.alias else ""
+    return (
+        f"Calls: UpdateFunctionConfiguration of {name}{also}. {variable} alone changes, with "
+        f"{variable}_NEXT for what is found there, until that has ended."
+    )
 
 
 def _told(pause: Waits, *, stored: bool) -> str:

@@ -28,6 +28,7 @@ from streams.doctor.facts import (
     Subject,
     Unread,
 )
+from streams.doctor.remedies import Place, RaiseTimeout
 from streams.doctor.run import judged
 from streams.rotation.probing import Verdict
 from tests.doctor import (
@@ -353,6 +354,74 @@ def test_a_file_that_is_fetched_in_segments_needs_time_for_one_of_them(
     endpoint = replace(ENDPOINT, right=answer, functions=(function,), segment=segment)
 
     assert ids(endpoint) == found
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"url_auth": "AWS_IAM"},
+        {"holds": False},
+        {"secret": replace(SECRET, value=WHY)},
+        {"served": WHY},
+        {"served": replace(CONFIGURATION, in_vpc=True)},
+        {"alias": Alias("1", "r1", weighted=True), "qualifier": "live"},
+    ],
+)
+def test_what_could_not_be_proven_to_check_is_not_opened_by_a_repair(
+    changed: dict[str, Any],
+) -> None:
+    closed = replace(FUNCTION, statements=(statement(0),))
+    (offered,) = judged([closed]).findings
+
+    found = judged([replace(closed, **changed)]).findings
+
+    assert offered.found.repair is not None
+    (refused,) = (one for one in found if one.check.id == "permission-invoke")
+    assert refused.found.repair is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        statement(1, Condition=None, Action="lambda:*"),
+        statement(1, Condition=None, Action=["lambda:InvokeFunction", "lambda:GetFunction"]),
+        statement(1, Condition=None, Sid=""),
+    ],
+)
+def test_a_statement_that_permits_more_or_has_no_name_is_left_to_people(
+    statement: dict[str, Any],
+) -> None:
+    statements = (*FUNCTION.statements, statement)  # type: ignore[misc]
+
+    (finding,) = judged([replace(FUNCTION, statements=statements)]).findings
+
+    assert (finding.check.id, finding.found.repair) == ("invoke-open", None)
+
+
+@pytest.mark.parametrize(
+    ("size", "qualifier", "seconds"),
+    [(300 << 20, "", 200), (1700 << 20, "", 900), (2 << 30, "", None), (300 << 20, "live", None)],
+)
+def test_a_time_out_is_raised_to_what_the_size_needs_if_aws_allows_it(
+    size: int, qualifier: str, seconds: int | None
+) -> None:
+    function = replace(configured(timeout=60), qualifier=qualifier)
+    answer = Answer(part=True, etag='"v1"', size=size)
+
+    (finding,) = judged([replace(ENDPOINT, right=answer, functions=(function,))]).findings
+
+    repair = finding.found.repair
+    assert repair == (
+        RaiseTimeout(Place("orders-export", "", "eu-central-1", ""), seconds) if seconds else None
+    )
+
+
+def test_a_mapped_variable_may_be_meant_so_and_is_left_to_people() -> None:
+    dynamic = Mapped(None, problem="dynamic", uri=URL)
+
+    (finding,) = judged([replace(GATEWAY, saved=dynamic, deployed=dynamic)]).findings
+
+    assert (finding.check.id, finding.found.repair) == ("mapping-dynamic", None)
 
 
 def test_a_hint_keeps_its_names_as_they_are_written() -> None:

@@ -17,7 +17,7 @@ from tests.doctor.test_gateways import OTHER, _append, _unquoted
 
 FINDING = {
     "id", "severity", "title", "subject", "endpoint", "secret", "sentence", "evidence",
-    "consequence", "fix", "cli", "terraform",
+    "consequence", "fix", "cli", "terraform", "repair",
 }  # fmt: skip
 
 

@@ -8,11 +8,15 @@ from streams.doctor.checks import ALL, Severity
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
 
 
-def test_each_check_has_a_section_and_each_section_a_check() -> None:
+def sections() -> dict[str, str]:
+    """The text on each check, by its id."""
     _, _, checks = PAGE.read_text(encoding="utf-8").partition("# The checks\n")
-    sections = re.split(r"^## ", checks, flags=re.MULTILINE)[1:]
+    found = re.split(r"^## ", checks, flags=re.MULTILINE)[1:]
+    return {section.partition("\n")[0]: section for section in found}
 
-    documented = {section.partition("\n")[0]: section for section in sections}
+
+def test_each_check_has_a_section_and_each_section_a_check() -> None:
+    documented = sections()
 
     assert list(documented) == [check.id for check in ALL]
     for check in ALL:

@@ -40,6 +40,7 @@ _OPERATIONS: list[tuple[str, str, str, str]] = [
     ("POST", r"/2021-10-31/functions/[^/]+/url", "lambda", "CreateFunctionUrlConfig"),
     ("GET", r"/2015-03-31/functions/[^/]+/policy", "lambda", "GetPolicy"),
     ("POST", r"/2015-03-31/functions/[^/]+/policy", "lambda", "AddPermission"),
+    ("DELETE", r"/2015-03-31/functions/[^/]+/policy/[^/]+", "lambda", "RemovePermission"),
     ("GET", r"/restapis/[^/]+/resources/.*/integration", "apigateway", "GetIntegration"),
     ("PATCH", r"/restapis/[^/]+/resources/.*/integration", "apigateway", "UpdateIntegration"),
     ("POST", r"/restapis/[^/]+/deployments", "apigateway", "CreateDeployment"),

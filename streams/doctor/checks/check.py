@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from streams.doctor.facts import Subject, Unread
+from streams.doctor.remedies import Remedy
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class Found:
     """`evidence` has fingerprints in place of values; `cli` are commands to mend it.
 
     `terraform` has the arguments that mend it, empty where Terraform has no part in it.
+    `repair` is None where nothing is safe to be done at a word.
     """
 
     sentence: str
@@ -35,6 +37,7 @@ class Found:
     evidence: tuple[str, ...] = ()
     cli: tuple[str, ...] = ()
     terraform: str = ""
+    repair: Remedy | None = None
 
 
 @dataclass(frozen=True)

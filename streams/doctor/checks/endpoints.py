@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
-from streams.doctor.checks.functions import GONE
+from streams.doctor.checks.functions import GONE, place
 from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts, Unread
+from streams.doctor.remedies import RaiseTimeout
 from streams.models import Kind
 from streams.models.secrets import fingerprint
 from streams.net.errors import BusyError, RedirectError
@@ -18,6 +19,8 @@ from streams.wire.validators import is_strong
 # Lambda and API Gateway let this much through at once, and then so many bytes a second.
 BURST = 6 << 20
 RATE = 2 << 20
+# Seconds that one invocation of a function may take.
+LONGEST = 900
 WITHOUT = "without the header"
 EMPTY = "with an empty header"
 WRONG = "with a wrong value"
@@ -247,6 +250,7 @@ def function_timeout(endpoint: EndpointFacts) -> Iterator[Found]:
             "Raise its time-out (900 s at most), or fetch the export in segments.",
             evidence=(f"Timeout: {most} s", f"size: {answer.size} bytes"),
             terraform=terraform.function(function, timeout=900),
+            repair=_more_time(function, seconds),
         )
 
 
@@ -259,6 +263,17 @@ def _host(url: str) -> str:
 def _is_s3(place: str) -> bool:
     host = urlsplit(place).hostname or ""
     return is_amazon(host) and any(label.startswith("s3") for label in host.split("."))
+
+
+def _more_time(function: FunctionFacts, seconds: int) -> RaiseTimeout | None:
+    """A quarter more than it takes at least, and ten seconds; none, where AWS allows no more.
+
+    None for an alias either: a new version would release whatever else has changed.
+    """
+    if seconds > LONGEST or function.qualifier:
+        return None
+    wanted = -(-(seconds * 5 // 4 + 10) // 10) * 10
+    return RaiseTimeout(place(function), min(LONGEST, wanted))
 
 
 def _sentence(hint: str) -> str:

@@ -11,6 +11,7 @@ from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.facts import EndpointFacts, FunctionFacts, Unread
+from streams.doctor.remedies import CloseInvoke, MakeUrl, PermitUrl, Place, PutBack, StreamUrl
 from streams.models import Kind
 from streams.models.secrets import fingerprint
 
@@ -157,6 +158,7 @@ def url_missing(function: FunctionFacts) -> Iterator[Found]:
             terraform=terraform.url(
                 function, authorization_type=function.url_auth, invoke_mode="RESPONSE_STREAM"
             ),
+            repair=MakeUrl(*provable) if (provable := _provable(function)) else None,
         )  # fmt: skip
 
 
@@ -199,6 +201,9 @@ def url_buffered(function: FunctionFacts) -> Iterator[Found]:
             evidence=(f"InvokeMode: {url.invoke_mode}",),
             cli=(aws(function, "update-function-url-config", "--invoke-mode", "RESPONSE_STREAM"),),
             terraform=terraform.url(function, invoke_mode="RESPONSE_STREAM"),
+            repair=StreamUrl(*provable)
+            if (provable := _provable(function)) and url.auth_type == "NONE"
+            else None,
         )
 
 
@@ -220,6 +225,7 @@ def _permission(function: FunctionFacts, statement: Statement, *words: str) -> I
             ),
         ),
         terraform=terraform.permission(function, statement),
+        repair=PermitUrl(*provable) if (provable := _provable(function)) else None,
     )  # fmt: skip
 
 
@@ -273,6 +279,9 @@ def invoke_open(function: FunctionFacts) -> Iterator[Found]:
                 cli=(aws(function, "remove-permission", "--statement-id", identity),),
                 terraform=f"# In place of the statement {identity or 'without a name'}:\n"
                 + terraform.permission(function, PUBLIC[1]),
+                repair=CloseInvoke(*provable, identity)
+                if (provable := _provable(function)) and _is_plain(function, statement)
+                else None,
             )
 
 
@@ -292,6 +301,7 @@ def environment_unset(function: FunctionFacts) -> Iterator[Found]:
                 "Put the current value there.",
                 cli=_repair(function),
                 terraform=terraform.environment(function),
+                repair=_put_back(function),
             )
 
 
@@ -318,6 +328,7 @@ def environment_differs(function: FunctionFacts) -> Iterator[Found]:
                 ),
                 cli=_repair(function),
                 terraform=terraform.environment(function),
+                repair=_put_back(function),
             )
 
 
@@ -341,6 +352,7 @@ def environment_next(function: FunctionFacts) -> Iterator[Found]:
                 evidence=(f"there: fingerprint {fingerprint(left)}",),
                 cli=_repair(function),
                 terraform=terraform.environment(function),
+                repair=_put_back(function),
             )
 
 
@@ -512,6 +524,44 @@ def _environments(function: FunctionFacts) -> Iterator[tuple[str, Configuration]
         yield f"the alias {function.qualifier}", known(function.served)
     if not function.paired:
         yield "$LATEST", known(function.latest)
+
+
+def place(function: FunctionFacts) -> Place:
+    """Where it is, for a repair."""
+    return Place(function.function, function.qualifier, function.region, function.role_arn)
+
+
+def _provable(function: FunctionFacts) -> tuple[Place, str] | None:
+    """Where it is and its secret; None where it cannot be proven that it checks that one.
+
+    Nothing that does not check is made public, and of two versions one might not.
+    """
+    secret, served, alias = function.secret, function.served, function.alias
+    if secret is None or not isinstance(secret.value, str):
+        return None
+    if function.url_auth != "NONE" or not function.holds:
+        return None
+    if isinstance(served, Unread) or served.in_vpc:
+        return None
+    if isinstance(alias, Unread) or (isinstance(alias, Alias) and alias.weighted):
+        return None
+    return place(function), secret.name
+
+
+def _is_plain(function: FunctionFacts, statement: Mapping[str, Any]) -> bool:
+    """Whether it permits nothing besides, so that a public URL does without it."""
+    url = function.url
+    return (
+        isinstance(url, UrlConfig)
+        and url.auth_type == "NONE"
+        and bool(statement.get("Sid"))
+        and statement.get("Action") == "lambda:InvokeFunction"
+    )
+
+
+def _put_back(function: FunctionFacts) -> PutBack | None:
+    """None where a rotation could not ask the function what it accepts."""
+    return PutBack(function.secret_name) if isinstance(function.url, UrlConfig) else None
 
 
 def _repair(function: FunctionFacts) -> tuple[str, ...]:

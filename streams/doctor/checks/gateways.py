@@ -12,6 +12,7 @@ from streams.doctor.checks.accounts import CREDENTIALS
 from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import GatewayFacts, Unread
+from streams.doctor.remedies import PutBack
 from streams.models.secrets import UNMAPPABLE, fingerprint
 from streams.rotation.probing import Verdict
 
@@ -195,6 +196,7 @@ def mapping_differs(gateway: GatewayFacts) -> Iterator[Found]:
             evidence=(f"there: fingerprint {there}", f"here: fingerprint {fingerprint(ours)}"),
             cli=_repair(gateway),
             terraform=_mapping_in_terraform(gateway),
+            repair=_put_back(gateway),
         )
 
 
@@ -226,6 +228,7 @@ def mapping_undeployed(gateway: GatewayFacts) -> Iterator[Found]:
             ),
             cli=(deployment(gateway), *_repair(gateway)),
             terraform=terraform.deployed(gateway),
+            repair=_put_back(gateway),
         )
 
 
@@ -354,6 +357,8 @@ def _mapping(gateway: GatewayFacts, problem: str, does: str, fix: str) -> Iterat
             fix,
             cli=_repair(gateway),
             terraform=_mapping_in_terraform(gateway),
+            # A mapped variable may be meant so: then the value would let in who should not be.
+            repair=_put_back(gateway) if problem != "dynamic" else None,
         )
 
 
@@ -369,6 +374,14 @@ def _value(gateway: GatewayFacts) -> str:
     if gateway.secret.rotating:
         raise SkippedError(f"A rotation of {gateway.secret.name} is under way.")
     return known(gateway.secret.value)
+
+
+def _put_back(gateway: GatewayFacts) -> PutBack | None:
+    """None where a rotation would have nobody to ask what is accepted."""
+    urls, secret = gateway.function_urls, gateway.secret
+    if isinstance(urls, Unread) or not urls or secret is None:
+        return None
+    return PutBack(secret.name) if isinstance(secret.value, str) else None
 
 
 def _told(mapped: Mapped) -> str:

@@ -1,20 +1,17 @@
 """`manage.py rotate`: starts, drives, resumes or takes back a rotation."""
 
 import json
-import time
 from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from streams.models import Rotation, RotationEvent, RotationState, Secret, SecretVersion
-from streams.rotation import engine, preview, starting
+from streams.models import Rotation, RotationState, Secret, SecretVersion
+from streams.rotation import preview, starting
+from streams.rotation.driving import drive
 from streams.rotation.problems import RotationError
 from streams.tasks import advance_rotation, ring, ring_notices
-
-# Seconds between two looks at a rotation that waits, or that another worker has.
-LOOK = 0.25
 
 
 class Command(BaseCommand):
@@ -44,7 +41,7 @@ class Command(BaseCommand):
         except RotationError as exc:
             raise CommandError(str(exc)) from None
         if options["wait"]:
-            self._drive(rotation, quiet=options["json"])
+            drive(rotation, (lambda _: None) if options["json"] else self.stderr.write)
             ring_notices()
         else:
             ring(advance_rotation, rotation.pk)
@@ -79,24 +76,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"secret": secret.name, "plan": lines}, indent=2))
         else:
             self.stdout.write("\n".join(lines))
-
-    def _drive(self, rotation: Rotation, *, quiet: bool) -> None:
-        """Does the workers' work, beside them if there are any, until it ends or needs help."""
-        seen, waiting = 0, ""
-        while True:
-            engine.advance(rotation.pk)
-            for event in RotationEvent.objects.filter(rotation=rotation, pk__gt=seen):
-                seen = event.pk
-                if not quiet:
-                    self.stderr.write(f"{event.at:%H:%M:%S} {event.step}: {event.text}")
-            rotation.refresh_from_db()
-            if rotation.waiting != waiting:
-                waiting = rotation.waiting
-                if waiting and not quiet:
-                    self.stderr.write(f"         {rotation.step}: … {waiting}")
-            if rotation.state != RotationState.RUNNING:
-                return
-            time.sleep(LOOK)
 
 
 def described(rotation: Rotation) -> dict[str, Any]:
