@@ -24,7 +24,8 @@ DEBUG = ENV.debug
 ALLOWED_HOSTS = ENV.allowed_hosts
 
 INSTALLED_APPS = [
-    "unfold",
+    # Its own configuration would put its own site in the place of ours.
+    "unfold.apps.BasicAppConfig",
     "streams.apps.OperatorsSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -150,6 +151,7 @@ ROTATION_CONSUMERS = ENV.rotation_consumers
 ROTATION_LEASE = ENV.rotation_lease
 ROTATION_HOLD = ENV.rotation_hold
 DRIFT_EVERY = ENV.drift_every
+DOCTOR_EVERY = ENV.doctor_every
 CONTACT = ENV.contact
 # In notices, which no request leads to; without it they bear no links.
 BASE_URL = ENV.base_url or ""
@@ -205,6 +207,7 @@ UNFOLD = {
     "SITE_TITLE": "Spillway",
     "SITE_HEADER": "Spillway",
     "SITE_URL": "/",
+    "STYLES": [lambda request: static("spillway/operate.css")],
     "SITE_FAVICONS": [
         {
             "rel": "icon",

@@ -10,4 +10,4 @@ class StreamsConfig(AppConfig):
 class OperatorsSiteConfig(AdminConfig):
     """Django's admin, with our own site at /operate/."""
 
-    default_site = "streams.admin.site.OperatorsSite"
+    default_site = "streams.site.OperatorsSite"

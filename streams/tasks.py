@@ -8,6 +8,7 @@ from uuid import UUID
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
+from streams.doctor import engine as doctor
 from streams.models import Download, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
@@ -46,6 +47,7 @@ def advance_due() -> None:
     _ring_all(check_drift, drift.due())
     telling.tell_overdue()
     telling.tell_slow()
+    ring_examinations()
     ring_notices()
 
 
@@ -57,12 +59,28 @@ def advance_rotation(pk: int) -> None:
     ring_notices()
     if pause is not None:
         ring(advance_rotation, pk, after=pause)
+    else:
+        # Where it has ended, the doctor looks at what it has changed.
+        ring_examinations()
 
 
 @shared_task
 def check_drift(pk: int) -> None:
     """Looks whether AWS still has the current value of a secret."""
     drift.check(pk)
+    ring_notices()
+
+
+def ring_examinations() -> None:
+    """Has the doctor's due runs made by workers."""
+    _ring_all(examine, doctor.due())
+
+
+@shared_task
+def examine(pk: int) -> None:
+    """Makes one run of the doctor, and rings for the next one that waits for its turn."""
+    doctor.examine(pk)
+    ring_examinations()
     ring_notices()
 
 

@@ -1,14 +1,24 @@
 """Endpoints, and who may download from them."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
 
-from streams.models import Endpoint, Grant
+from streams.admin.doctor import HealthFilter, ago, badge, page
+from streams.models import Endpoint, Examination, Grant, Why
+from streams.models.health import rank_by
 from streams.registry import check
+from streams.tasks import ring_examinations
 
 
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -39,11 +49,14 @@ class GrantInline(TabularInline):  # type: ignore[misc]
 @admin.register(Endpoint)
 class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
     form = EndpointForm
-    list_display = ("title", "slug", "kind", "host", "auth", "everyone", "enabled")
-    list_filter = ("kind", "auth", "enabled", "everyone")
+    list_display = (
+        "title", "slug", "how_it_is", "last_check", "kind", "host", "auth", "everyone", "enabled",
+    )  # fmt: skip
+    list_filter = (HealthFilter, "kind", "auth", "enabled", "everyone")
     search_fields = ("title", "slug", "url", "bucket", "function")
     inlines = (GrantInline,)
     list_select_related = ("secret",)
+    actions_detail = ("doctor",)
     warn_unsaved_form = True
     fieldsets = (
         (None, {"fields": ("title", "slug", "description", "filename", "enabled", "everyone")}),
@@ -71,3 +84,33 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description=_("host"))
     def host(self, endpoint: Endpoint) -> str:
         return urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+
+    @admin.display(description=_("health"), ordering="health_rank")
+    def how_it_is(self, endpoint: Any) -> SafeString:
+        return badge(endpoint.health)
+
+    @admin.display(description=_("last check"), ordering="examined_at")
+    def last_check(self, endpoint: Any) -> str:
+        return ago(endpoint.examined_at)
+
+    @action(description=_("Doctor"), url_path="doctor", permissions=["view"])  # type: ignore[untyped-decorator]
+    def doctor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        endpoint = get_object_or_404(self.get_queryset(request), pk=object_id)
+        if not self.has_view_permission(request, endpoint):
+            raise PermissionDenied
+        may_run = self.has_change_permission(request, endpoint)
+        return page(request, endpoint, self.admin_site.each_context(request), may_run=may_run)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).with_health()
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        # What fails comes first. An expression: fields that choose an endpoint order by it too.
+        return (rank_by("examination__"), "title")
+
+    def save_model(
+        self, request: HttpRequest, obj: Endpoint, form: EndpointForm, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        Examination.objects.filter(endpoint=obj).ask(Why.CHANGE)
+        transaction.on_commit(ring_examinations, robust=True)

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -16,9 +17,10 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from streams.admin.rotations import rotate
-from streams.models import Gateway, Secret, SecretFunction, SecretVersion
+from streams.models import Examination, Gateway, Secret, SecretFunction, SecretVersion, Why
 from streams.models.secrets import validate_value
 from streams.rotation import calendar
+from streams.tasks import ring_examinations
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -116,3 +118,9 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
         super().save_model(request, obj, form, change)
         if value := form.cleaned_data.get("new_value"):
             obj.set_value(value)
+
+    def save_related(self, request: HttpRequest, form: SecretForm, *args: Any) -> None:
+        super().save_related(request, form, *args)
+        secret = Secret.objects.filter(pk=form.instance.pk)
+        Examination.objects.hanging_on(secret).ask(Why.CHANGE)
+        transaction.on_commit(ring_examinations, robust=True)

@@ -64,6 +64,8 @@ class Gatherer:
     account: Account
     deadline: float
     say: Callable[[str], None]
+    # One that is looked at as it is here, and may be stored otherwise or not at all.
+    draft: Endpoint | None = None
     _secrets: dict[int, SecretFacts] = field(default_factory=dict)
     _functions: dict[int, tuple[FunctionFacts, ...]] = field(default_factory=dict)
 
@@ -82,6 +84,14 @@ class Gatherer:
             if endpoint.kind == Kind.LAMBDA:
                 yield from facts.functions
             yield facts
+
+    def rest(self) -> Iterator[Subject]:
+        """Secrets that no endpoint hangs on, and those with a gateway of that kind."""
+        hung_on = reached()
+        for secret in Secret.objects.order_by("pk"):
+            around = {f"secret {secret.name}", *(f"gateway {one.pk}" for one in _gateways(secret))}
+            if not around <= hung_on:
+                yield from self._around(secret)
 
     def _around(self, secret: Secret) -> Iterator[Subject]:
         """What checks and sends it."""
@@ -128,6 +138,7 @@ class Gatherer:
     def _function_of(self, secret: Secret, row: SecretFunction, alias: str) -> FunctionFacts:
         current = secret.versions.filter(state=SecretVersion.State.CURRENT).defer("value").first()
         in_use = current.alias if current else ""
+        auths = self._url_auths(secret)
         return self._function(
             row,
             row.name,
@@ -138,9 +149,18 @@ class Gatherer:
             variable=row.variable,
             holds=not row.aliases or alias == in_use,
             paired=bool(row.aliases),
-            url_auth=_url_auth(secret),
-            streams=secret.endpoints.filter(kind=Kind.FUNCTION_URL).exists(),
+            url_auth=_url_auth(secret, auths),
+            streams=bool(auths),
         )
+
+    def _url_auths(self, secret: Secret) -> set[str]:
+        """How the endpoints that call its URL prove themselves."""
+        calling, draft = secret.endpoints.filter(kind=Kind.FUNCTION_URL), self.draft
+        if draft is None:
+            return set(calling.values_list("auth", flat=True))
+        others = set(calling.exclude(pk=draft.pk).values_list("auth", flat=True))
+        calls_it = draft.kind == Kind.FUNCTION_URL and draft.secret == secret
+        return others | ({draft.auth} if calls_it else set())
 
     def _function(
         self, row: SecretFunction, name: str, alias: str, *, about: frozenset[str], **known: Any
@@ -292,6 +312,15 @@ class Gatherer:
             raise UnavailableError(aws_code="TimeIsUp")
 
 
+def reached() -> frozenset[str]:
+    """What endpoints hang on, as `Subject.about` names it: secrets, and gateways by their URL."""
+    urls = Endpoint.objects.filter(kind=Kind.GATEWAY).values("url")
+    gateways = Gateway.objects.filter(url__in=urls).values_list("pk", "secret__name")
+    secrets = Secret.objects.filter(endpoints__isnull=False).values_list("name", flat=True)
+    names = {*secrets, *(secret for _, secret in gateways)}
+    return frozenset([f"secret {name}" for name in names] + [f"gateway {pk}" for pk, _ in gateways])
+
+
 def portal() -> PortalFacts:
     """What is found out about this installation."""
     return PortalFacts(
@@ -350,11 +379,8 @@ def _value(secret: Secret) -> str | Unread:
     return current.value
 
 
-def _url_auth(secret: Secret) -> str:
+def _url_auth(secret: Secret, auths: set[str]) -> str:
     """What the URL of its function is expected to ask for; empty where it needs none."""
-    auths = set(
-        secret.endpoints.filter(kind=Kind.FUNCTION_URL).values_list("auth", flat=True).distinct()
-    )
     if Auth.SECRET_HEADER in auths:
         return "NONE"
     if Auth.SIGV4 in auths:

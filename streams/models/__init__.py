@@ -1,9 +1,11 @@
 """The registry and its records. Rules about one row, or about which rows, live here."""
 
 from streams.models.access import ApiToken, Grant, User
+from streams.models.doctor import DoctorRun, Examination, Why
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
+from streams.models.health import Health
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.provisioning import ProvisioningTurn
 from streams.models.rotations import CallBucket, Mode, Rotation, RotationEvent, RotationState
@@ -16,11 +18,14 @@ __all__ = [
     "CallBucket",
     "Channel",
     "Delivery",
+    "DoctorRun",
     "Download",
     "DriftCheck",
     "Endpoint",
+    "Examination",
     "Gateway",
     "Grant",
+    "Health",
     "Kind",
     "Mode",
     "Notice",
@@ -37,4 +42,5 @@ __all__ = [
     "SecretVersion",
     "State",
     "User",
+    "Why",
 ]

@@ -5,10 +5,12 @@ from typing import Self
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from streams.models.access import Grant, User
+from streams.models.health import health_by, rank_by
+from streams.models.secrets import Gateway, Secret
 
 
 class Kind(models.TextChoices):
@@ -47,6 +49,26 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
             return self
         granted = Grant.objects.filter(group__in=user.groups.all()).values("endpoint")
         return self.filter(Q(everyone=True) | Q(pk__in=granted), enabled=True)
+
+    def hanging_on(self, secrets: models.QuerySet[Secret]) -> Self:
+        """Those that send one of these, themselves or by a gateway."""
+        urls = Gateway.objects.filter(secret__in=secrets).values("url")
+        return self.filter(Q(secret__in=secrets) | Q(kind=Kind.GATEWAY, url__in=urls))
+
+    def with_health(self) -> Self:
+        """With `health`, `health_reason` and `examined_at` by the doctor's last run, for lists.
+
+        `health_rank` is 0 for those that fail.
+        """
+        return self.annotate(
+            health=health_by("examination__"),
+            health_rank=rank_by("examination__"),
+            health_reason=F("examination__reason"),
+            examined_at=F("examination__looked_at"),
+        )
+
+    def worst_first(self) -> Self:
+        return self.order_by(rank_by("examination__"), "title")
 
 
 # With an address of its own, and reached over HTTP.

@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
+from django.db.models import QuerySet
 
 from streams.access.addresses import address_policy
-from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from streams.models import Endpoint, Examination, Gateway, Secret, SecretFunction, Why
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry import adoption
@@ -52,6 +53,8 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
             # Two at once would both find an object missing: the second one waits here.
             list(Secret.objects.select_for_update().values_list("pk"))
             changes = list(_applied(spec, found, prune=prune))
+            # Soon, by a worker; those that are new are examined anyway.
+            Examination.objects.filter(endpoint__in=touched(changes)).ask(Why.CHANGE)
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)
@@ -59,6 +62,18 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
     except IntegrityError as exc:
         raise RegistryError(["somebody else changed the registry at the same time; again"]) from exc
     return changes
+
+
+def touched(changes: list[Change]) -> QuerySet[Endpoint]:
+    """The endpoints that these changes are about, themselves or by their secret."""
+    names: dict[str, list[str]] = {"endpoint": [], "secret": []}
+    for change in changes:
+        if change.what in {"created", "changed"}:
+            names[change.kind].append(change.name)
+    secrets = Secret.objects.filter(name__in=names["secret"])
+    return Endpoint.objects.filter(slug__in=names["endpoint"]) | Endpoint.objects.hanging_on(
+        secrets
+    )
 
 
 def _applied(spec: RegistrySpec, found: Found, *, prune: bool) -> Iterator[Change]:

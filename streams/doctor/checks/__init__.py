@@ -1,7 +1,15 @@
 """The checks: pure functions of facts, each with an id that stays."""
 
 from streams.doctor.checks import endpoints, functions, gateways, portal
-from streams.doctor.checks.check import ALL, Check, Finding, Found, Severity, SkippedError
+from streams.doctor.checks.check import (
+    ALL,
+    Check,
+    Finding,
+    Found,
+    Severity,
+    SkippedError,
+    UnsureError,
+)
 
 __all__ = [
     "ALL",
@@ -10,6 +18,7 @@ __all__ = [
     "Found",
     "Severity",
     "SkippedError",
+    "UnsureError",
     "endpoints",
     "functions",
     "gateways",

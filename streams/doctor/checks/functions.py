@@ -7,7 +7,15 @@ from typing import Any
 from django.utils.crypto import constant_time_compare
 
 from streams.aws.functions import PUBLIC, Configuration, Statement, UrlConfig
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
+from streams.doctor.checks.check import (
+    Found,
+    Severity,
+    SkippedError,
+    UnsureError,
+    check,
+    known,
+    unreadable,
+)
 from streams.doctor.facts import FunctionFacts, Unread
 from streams.models.secrets import fingerprint
 
@@ -77,7 +85,7 @@ def alias_missing(function: FunctionFacts) -> Iterator[Found]:
 def not_active(function: FunctionFacts) -> Iterator[Found]:
     state = known(function.served).state
     if state == "Pending":
-        raise SkippedError("AWS is making it ready.")
+        raise UnsureError("AWS is making it ready.")
     # One that nobody has called for weeks is `Inactive`, and wakes up when it is called.
     if state == "Failed":
         yield Found(
@@ -382,7 +390,7 @@ def _value(function: FunctionFacts) -> str:
     if secret is None:
         raise SkippedError("It checks no secret that is registered.")
     if secret.rotating:
-        raise SkippedError(f"A rotation of {secret.name} is under way.")
+        raise UnsureError(f"A rotation of {secret.name} is under way.")
     if not function.holds:
         raise SkippedError("It is not the one of its pair that is known to be in use.")
     return known(secret.value)

@@ -1,15 +1,20 @@
 """`manage.py doctor`: what is wrong, how it shows, and what to do."""
 
 import json
+import time
 from argparse import ArgumentParser
+from dataclasses import asdict
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from streams.doctor import run
+from streams.doctor import run, storing
 from streams.doctor.checks import Finding, Severity
+from streams.doctor.comparing import key
+from streams.doctor.describing import described, finding
 from streams.doctor.run import Report
+from streams.doctor.storing import Difference
 from streams.models import Endpoint
 from streams.rotation.engine import account
 
@@ -19,7 +24,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "c
 class Command(BaseCommand):
     help = (
         "Looks for faults of endpoints, of what they hang on in AWS, and of this portal. Changes "
-        "nothing. Exit status 1 if there are errors, 2 if it could not run."
+        "nothing there. Exit status 1 if there are errors, 2 if it could not run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,9 +35,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        began = time.monotonic()
         try:
+            chosen = _endpoints(options["slugs"])
             report = run.examine(
-                _endpoints(options["slugs"]),
+                chosen,
                 account(),
                 seconds=options["seconds"],
                 say=lambda what: self.stderr.write(f"looking at {what}"),
@@ -43,25 +50,42 @@ class Command(BaseCommand):
                 f"The database cannot be read ({type(exc).__name__}). Is it there, and migrated?",
                 returncode=2,
             ) from None
+        seconds = time.monotonic() - began
+        difference = self._stored(report, seconds=seconds, complete=chosen is None)
         if options["json"]:
-            self.stdout.write(json.dumps(described(report), indent=2))
+            told = described(report) | asdict(difference)
+            self.stdout.write(json.dumps(told, indent=2))
         else:
-            self._print(report)
+            self._print(report, difference)
         if report.fails:
             raise SystemExit(1)
 
-    def _print(self, report: Report) -> None:
+    def _stored(self, report: Report, **about: Any) -> Difference:
+        try:
+            return storing.store(report, **about)
+        except DatabaseError as exc:
+            # What was found is worth more than its place in the history.
+            self.stderr.write(f"This run could not be stored ({type(exc).__name__}).")
+            return Difference(since=None, new=[], gone=[])
+
+    def _print(self, report: Report, difference: Difference) -> None:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        new = {key(one) for one in difference.new}
         console = Console(file=cast("IO[str]", self.stdout))
         table = Table("severity", "what", "finding", title="Findings", show_lines=True)
         for one in report.findings:
             severity = Text(one.check.severity, style=_COLOURS[one.check.severity])
-            table.add_row(severity, Text(f"{one.check.id}\n{one.subject.name}"), Text(_told(one)))
+            what = f"{one.check.id}\n{one.subject.name}"
+            if key(finding(one)) in new:
+                what += "\nnew since the last run"
+            table.add_row(severity, Text(what), Text(_told(one)))
         if report.findings:
             console.print(table)
+        for gone in difference.gone:
+            console.print(Text(f"Gone since the last run: {gone['id']}, {gone['subject']}."))
         counted = ", ".join(
             f"{sum(one.check.severity == severity for one in report.findings)} {severity}"
             for severity in Severity
@@ -88,37 +112,3 @@ def _told(finding: Finding) -> str:
     lines = [found.sentence, *(f"  {one}" for one in found.evidence)]
     lines += [finding.check.consequence, f"Fix: {found.fix}", *(f"  $ {one}" for one in found.cli)]
     return "\n".join(lines)
-
-
-def described(report: Report) -> dict[str, Any]:
-    """What `--json` tells: stable, and without a value."""
-    return {
-        "ok": not report.fails,
-        "passed": report.passed,
-        "findings": [
-            {
-                "id": one.check.id,
-                "severity": one.check.severity,
-                "title": one.check.title,
-                "subject": one.subject.name,
-                "endpoint": one.subject.endpoint or None,
-                "secret": one.subject.secret_name or None,
-                "sentence": one.found.sentence,
-                "evidence": list(one.found.evidence),
-                "consequence": one.check.consequence,
-                "fix": one.found.fix,
-                "cli": list(one.found.cli),
-            }
-            for one in report.findings
-        ],
-        "skipped": [
-            {
-                "id": one.check.id,
-                "subject": one.subject.name,
-                "endpoint": one.subject.endpoint or None,
-                "secret": one.subject.secret_name or None,
-                "reason": one.reason,
-            }
-            for one in report.skipped
-        ],
-    }

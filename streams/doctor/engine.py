@@ -1,0 +1,101 @@
+"""The doctor's own runs. Each is a row with a due time and a lease, so that no message is needed.
+
+A worker that is killed leaves a lease that runs out, and another one begins anew: a run changes
+nothing but what is stored of it.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from streams.doctor import run, shares, storing
+from streams.doctor.run import Report
+from streams.models import Endpoint, Examination, Why
+from streams.rotation.engine import account
+
+logger = logging.getLogger(__name__)
+
+# Seconds for one run: what is not read by then is skipped.
+SECONDS = 60.0
+# More than a run can take: an origin that is silent keeps the last of its questions that long.
+LEASE = 300.0
+# Made at a time, but for those that somebody waits for: rotations need the workers too.
+AT_ONCE = 1
+# Seconds between the first runs of endpoints that are new together.
+STEP = 20.0
+
+
+def due() -> list[int]:
+    """The examinations that a worker should make now. Each endpoint has one, and the portal."""
+    Examination.objects.bulk_create(_missing(), ignore_conflicts=True)
+    waiting = Examination.objects.due().order_by("due_at", "pk")
+    asked = waiting.filter(why=Why.DEMAND)
+    # Nobody downloads from one that is disabled.
+    others = waiting.exclude(why=Why.DEMAND).filter(Q(endpoint=None) | Q(endpoint__enabled=True))
+    free = max(0, AT_ONCE - Examination.objects.running().count())
+    return [*asked.values_list("pk", flat=True), *others.values_list("pk", flat=True)[:free]]
+
+
+def ask(endpoint: Endpoint | None, *, by: str) -> Examination:
+    """Has it examined as soon as a worker is free; None: the portal."""
+    row, _ = Examination.objects.get_or_create(endpoint=endpoint)
+    Examination.objects.filter(pk=row.pk).ask(Why.DEMAND, by=by)
+    return row
+
+
+def examine(pk: int) -> None:
+    """Makes the run, if it is due and nobody else does, and stores what it found."""
+    claimed = _claim(pk)
+    if claimed is None:
+        return
+    began = time.monotonic()
+    report = _examined(claimed.endpoint)
+    stored = storing.record(
+        claimed,
+        report,
+        why=Why(claimed.why),
+        by=claimed.asked_by,
+        seconds=time.monotonic() - began,
+        claimed=True,
+    )
+    logger.info(
+        "doctor_examined",
+        extra={
+            "endpoint": claimed.endpoint.slug if claimed.endpoint else "",
+            "why": claimed.why,
+            "health": stored.health if stored else "lost",
+        },
+    )
+
+
+def _examined(endpoint: Endpoint | None) -> Report:
+    if endpoint is None:
+        return shares.of_portal(run.examine_rest(account(), seconds=SECONDS))
+    report = run.examine_endpoint(endpoint, account(), seconds=SECONDS)
+    return dict(shares.of_endpoints(report))[endpoint.slug]
+
+
+def _claim(pk: int) -> Examination | None:
+    with transaction.atomic():
+        due = Examination.objects.filter(pk=pk).due()
+        until = Now() + timedelta(seconds=LEASE)
+        if not due.update(token=F("token") + 1, lease_until=until, began_at=Now()):
+            return None
+        return Examination.objects.select_related("endpoint__secret").get(pk=pk)
+
+
+def _missing() -> Iterator[Examination]:
+    if not Examination.objects.filter(endpoint=None).exists():
+        yield Examination(endpoint=None)
+    new = list(
+        Endpoint.objects.filter(examination=None).order_by("pk").values_list("pk", flat=True)
+    )
+    step = min(STEP, settings.DOCTOR_EVERY / max(1, len(new)))
+    for place, pk in enumerate(new):
+        yield Examination(endpoint_id=pk, due_at=Now() + timedelta(seconds=place * step))

@@ -1,0 +1,35 @@
+"""The operators' site, at /operate/.
+
+Not in `streams.admin`: that package registers its pages here as it is imported.
+"""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.sites import UnfoldAdminSite
+
+
+class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # the package has no types
+    """Django's admin in Unfold's clothes. Rules live in models and queries, none here."""
+
+    site_title = "Spillway"
+    site_header = "Spillway"
+    index_title = "Operate"
+
+    def extra_urls(self) -> list[URLPattern]:
+        # Late, for the same reason.
+        from streams.admin.doctor import portal_page
+
+        return [path("doctor/", self.admin_view(portal_page), name="doctor")]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        """With the pages that are no table's, among the tables of their app."""
+        apps = super().get_app_list(request, app_label)
+        if request.user.has_perm("streams.view_examination"):
+            doctor = {"name": _("Doctor"), "object_name": "Doctor", "view_only": True}
+            for app in apps:
+                if app["app_label"] == "streams":
+                    app["models"].insert(0, doctor | {"admin_url": reverse("admin:doctor")})
+        return apps
