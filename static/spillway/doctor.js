@@ -1,6 +1,7 @@
-// Keeps the doctor's page up to date while a run is under way, and copies commands.
+// Keeps the doctor's page up to date, and copies commands.
 
-const PAUSE = 2000;
+const QUICK = 2000; // while a run is under way, or waits for a worker
+const CALM = 30_000;
 
 let timer = 0;
 
@@ -16,7 +17,7 @@ schedule();
 
 function schedule() {
   clearTimeout(timer);
-  if (!document.hidden && part("status").dataset.progress) timer = setTimeout(look, PAUSE);
+  if (!document.hidden) timer = setTimeout(look, part("status").dataset.progress ? QUICK : CALM);
 }
 
 function part(name, within = document) {
@@ -46,6 +47,7 @@ function take(fresh) {
   if (button) button.disabled = part("form", fresh)?.querySelector("button")?.disabled ?? false;
   const report = part("report");
   if (report.dataset.run !== part("report", fresh).dataset.run) {
+    part("state").replaceWith(part("state", fresh));
     report.replaceWith(part("report", fresh));
     show();
   }

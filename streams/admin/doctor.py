@@ -10,11 +10,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from streams.doctor import comparing, engine
@@ -23,6 +20,8 @@ from streams.tasks import examine, ring
 
 # After this, somebody who waits for a run is told that no worker has taken it.
 PATIENCE = timedelta(seconds=60)
+# The list of endpoints has all of them.
+SHOWN = 50
 _ICONS = {
     Health.FAILING: "error",
     Health.DEGRADED: "warning",
@@ -81,15 +80,6 @@ def badge(health: str) -> SafeString:
     )
 
 
-def ago(moment: Any) -> SafeString | str:
-    """How long ago, with the exact time on hover; in words where there is none."""
-    if moment is None:
-        return gettext("never")
-    told = gettext("%s ago") % timesince(moment)
-    exact = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, told)
-
-
 class HealthFilter(admin.SimpleListFilter):
     title = _("health")
     parameter_name = "health"
@@ -138,8 +128,7 @@ def _told(run: DoctorRun) -> dict[str, Any]:
 def _troubled() -> list[Any]:
     """The endpoints that are not well, the worst first."""
     found: Any = Endpoint.objects.with_health().filter(enabled=True)
-    troubled = list(found.exclude(health=Health.HEALTHY).worst_first())
+    troubled = list(found.exclude(health=Health.HEALTHY).worst_first()[:SHOWN])
     for endpoint in troubled:
         endpoint.badge = badge(endpoint.health)
-        endpoint.ago = ago(endpoint.examined_at)
     return troubled

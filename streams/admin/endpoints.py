@@ -9,16 +9,19 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
-from streams.admin.doctor import HealthFilter, ago, badge, page
+from streams.admin.doctor import HealthFilter, badge, page
 from streams.models import Endpoint, Examination, Grant, Why
 from streams.models.health import rank_by
 from streams.registry import check
 from streams.tasks import ring_examinations
+from streams.templatetags.times import ago
 
 
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -87,7 +90,8 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.display(description=_("health"), ordering="health_rank")
     def how_it_is(self, endpoint: Any) -> SafeString:
-        return badge(endpoint.health)
+        page = reverse("admin:streams_endpoint_doctor", args=[endpoint.pk])
+        return format_html('<a href="{}">{}</a>', page, badge(endpoint.health))
 
     @admin.display(description=_("last check"), ordering="examined_at")
     def last_check(self, endpoint: Any) -> str:
