@@ -55,7 +55,13 @@ def examine(pk: int) -> None:
     if claimed is None:
         return
     began = time.monotonic()
-    report = _examined(claimed.endpoint)
+    try:
+        report = _examined(claimed.endpoint)
+    except Exception:
+        # A fault of our own, or a database that is away: the others must have their turn.
+        mine = Examination.objects.filter(pk=pk, token=claimed.token)
+        mine.update(lease_until=None, due_at=Now() + timedelta(seconds=storing.AGAIN))
+        raise
     stored = storing.record(
         claimed,
         report,
@@ -85,7 +91,9 @@ def _claim(pk: int) -> Examination | None:
     with transaction.atomic():
         due = Examination.objects.filter(pk=pk).due()
         until = Now() + timedelta(seconds=LEASE)
-        if not due.update(token=F("token") + 1, lease_until=until, began_at=Now()):
+        # Due from now on, so that one whose workers are killed is last in the queue again.
+        taken = {"token": F("token") + 1, "lease_until": until, "began_at": Now(), "due_at": Now()}
+        if not due.update(**taken):
             return None
         return Examination.objects.select_related("endpoint__secret").get(pk=pk)
 

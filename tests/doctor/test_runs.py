@@ -7,11 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
+from portal.celery import app
+from streams import tasks
 from streams.doctor import engine, storing
 from streams.doctor.run import Report
 from streams.models import (
@@ -48,6 +51,16 @@ def row(endpoint: Endpoint) -> Examination:
     engine.due()
     Examination.objects.filter(endpoint=None).update(due_at=Now() + timedelta(days=1))
     return Examination.objects.get(endpoint=endpoint)
+
+
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Messages reach a worker, which is this process."""
+    made = Celery("tests", broker="memory://")
+    made.conf.task_always_eager = made.conf.task_eager_propagates = True
+    made.set_current()
+    yield
+    app.set_current()
 
 
 def examined(row: Examination) -> Examination:
@@ -148,6 +161,49 @@ def test_one_whose_worker_was_killed_is_made_again_and_a_late_result_does_not_co
     assert engine.due() == [row.pk]
     engine.examine(row.pk)
     assert DoctorRun.objects.count() == 1
+
+
+def test_one_that_cannot_be_looked_at_at_all_does_not_keep_the_others_waiting(
+    row: Examination, endpoint: Endpoint, origin: Origin
+) -> None:
+    # What no form lets through, so that looking at it fails.
+    Endpoint.objects.update(segments=[1])
+    other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
+    later = Examination.objects.create(endpoint=other)
+    assert engine.due() == [row.pk]
+
+    with pytest.raises(AttributeError):
+        engine.examine(row.pk)
+
+    assert engine.due() == [later.pk]
+    row.refresh_from_db()
+    assert (row.looked_at, row.lease_until) == (None, None)
+
+
+def test_after_its_worker_was_killed_it_is_last_in_the_queue(
+    row: Examination, origin: Origin
+) -> None:
+    other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
+    later = Examination.objects.create(endpoint=other)
+
+    assert engine._claim(row.pk) is not None
+    assert engine.due() == []
+    Examination.objects.filter(pk=row.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+    assert engine.due() == [later.pk]
+
+
+@pytest.mark.usefixtures("_heard")
+def test_one_tick_has_all_that_is_due_examined_one_after_the_other(
+    row: Examination, endpoint: Endpoint, origin: Origin
+) -> None:
+    other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
+    Examination.objects.create(endpoint=other)
+
+    tasks.advance_due()
+
+    examined = DoctorRun.objects.values_list("examination__endpoint__slug", flat=True)
+    assert set(examined) == {"orders", "other"}
 
 
 def test_who_asks_while_a_run_is_under_way_gets_another_one(
