@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -59,7 +58,6 @@ def page(
         "is_last": run is not None and "run" not in request.GET,
         "runs": row.runs.defer("report") if row else (),
         "badge": badge(row.health_now if row else Health.UNKNOWN),
-        "every": settings.DOCTOR_EVERY,
         **_progress(row),
         **(_told(run) if run else {}),
     }

@@ -7,8 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -99,7 +98,9 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
 
     @action(description=_("Doctor"), url_path="doctor", permissions=["view"])  # type: ignore[untyped-decorator]
     def doctor(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        endpoint = get_object_or_404(self.get_queryset(request), pk=object_id)
+        endpoint = self.get_object(request, object_id)
+        if endpoint is None:
+            raise Http404
         if not self.has_view_permission(request, endpoint):
             raise PermissionDenied
         may_run = self.has_change_permission(request, endpoint)

@@ -28,7 +28,6 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="YAML; - for standard input")
         parser.add_argument("--dry-run", action="store_true", help="say what would change")
         parser.add_argument("--prune", action="store_true", help="remove what FILE does not name")
-
         parser.add_argument(
             "--examine",
             action="store_true",
