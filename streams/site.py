@@ -27,7 +27,7 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # the package has n
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """With the pages that are no table's, among the tables of their app."""
         apps = super().get_app_list(request, app_label)
-        if request.user.has_perm("streams.view_examination"):
+        if request.user.has_perm("streams.view_checkup"):
             doctor = {"name": _("Doctor"), "object_name": "Doctor", "view_only": True}
             for app in apps:
                 if app["app_label"] == "streams":

@@ -47,7 +47,7 @@ def advance_due() -> None:
     _ring_all(check_drift, drift.due())
     telling.tell_overdue()
     telling.tell_slow()
-    ring_examinations()
+    ring_checkups()
     ring_notices()
 
 
@@ -61,7 +61,7 @@ def advance_rotation(pk: int) -> None:
         ring(advance_rotation, pk, after=pause)
     else:
         # Where it has ended, the doctor looks at what it has changed.
-        ring_examinations()
+        ring_checkups()
 
 
 @shared_task
@@ -71,7 +71,7 @@ def check_drift(pk: int) -> None:
     ring_notices()
 
 
-def ring_examinations() -> None:
+def ring_checkups() -> None:
     """Has the doctor's due runs made by workers."""
     _ring_all(examine, doctor.due())
 
@@ -80,7 +80,7 @@ def ring_examinations() -> None:
 def examine(pk: int) -> None:
     """Makes one run of the doctor, and rings for the next one that waits for its turn."""
     doctor.examine(pk)
-    ring_examinations()
+    ring_checkups()
     ring_notices()
 
 

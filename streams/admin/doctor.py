@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from streams.doctor import comparing, engine
-from streams.models import DoctorRun, Endpoint, Examination, Health
+from streams.models import Checkup, DoctorRun, Endpoint, Health
 from streams.tasks import examine, ring
 
 # After this, somebody who waits for a run is told that no worker has taken it.
@@ -31,9 +31,9 @@ _ICONS = {
 
 def portal_page(request: HttpRequest) -> HttpResponse:
     """`/operate/doctor/`."""
-    if not request.user.has_perm("streams.view_examination"):
+    if not request.user.has_perm("streams.view_checkup"):
         raise PermissionDenied
-    rights = request.user.has_perm("streams.change_examination")
+    rights = request.user.has_perm("streams.change_checkup")
     return page(request, None, admin.site.each_context(request), may_run=rights)
 
 
@@ -47,7 +47,7 @@ def page(
         asked = engine.ask(endpoint, by=request.user.get_username())
         transaction.on_commit(lambda: ring(examine, asked.pk))
         return HttpResponseRedirect(request.path)
-    row: Any = Examination.objects.with_health().filter(endpoint=endpoint).first()
+    row: Any = Checkup.objects.with_health().filter(endpoint=endpoint).first()
     run = _run(request, row)
     context |= {
         "title": _("Doctor: %s") % (endpoint or _("the portal")),
@@ -90,7 +90,7 @@ class HealthFilter(admin.SimpleListFilter):
         return queryset.filter(health=value) if value in Health.values else queryset
 
 
-def _run(request: HttpRequest, row: Examination | None) -> DoctorRun | None:
+def _run(request: HttpRequest, row: Checkup | None) -> DoctorRun | None:
     """The last one, or the one that `?run=` names."""
     if row is None:
         return None
@@ -100,7 +100,7 @@ def _run(request: HttpRequest, row: Examination | None) -> DoctorRun | None:
     return row.runs.first()
 
 
-def _progress(row: Examination | None) -> dict[str, Any]:
+def _progress(row: Checkup | None) -> dict[str, Any]:
     """Whether a run is under way, or waits for a worker, and since when."""
     now = timezone.now()
     if row and row.lease_until and row.lease_until > now:

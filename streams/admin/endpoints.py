@@ -16,10 +16,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
 from streams.admin.doctor import HealthFilter, badge, page
-from streams.models import Endpoint, Examination, Grant, Why
+from streams.models import Checkup, Endpoint, Grant, Why
 from streams.models.health import rank_by
 from streams.registry import check
-from streams.tasks import ring_examinations
+from streams.tasks import ring_checkups
 from streams.templatetags.times import ago
 
 
@@ -111,11 +111,11 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_ordering(self, request: HttpRequest) -> Any:
         # What fails comes first. An expression: fields that choose an endpoint order by it too.
-        return (rank_by("examination__"), "title")
+        return (rank_by("checkup__"), "title")
 
     def save_model(
         self, request: HttpRequest, obj: Endpoint, form: EndpointForm, change: bool
     ) -> None:
         super().save_model(request, obj, form, change)
-        Examination.objects.filter(endpoint=obj).ask(Why.CHANGE)
-        transaction.on_commit(ring_examinations, robust=True)
+        Checkup.objects.filter(endpoint=obj).ask(Why.CHANGE)
+        transaction.on_commit(ring_checkups, robust=True)

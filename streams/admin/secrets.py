@@ -17,10 +17,10 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from streams.admin.rotations import rotate
-from streams.models import Examination, Gateway, Secret, SecretFunction, SecretVersion, Why
+from streams.models import Checkup, Gateway, Secret, SecretFunction, SecretVersion, Why
 from streams.models.secrets import validate_value
 from streams.rotation import calendar
-from streams.tasks import ring_examinations
+from streams.tasks import ring_checkups
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -122,5 +122,5 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]
     def save_related(self, request: HttpRequest, form: SecretForm, *args: Any) -> None:
         super().save_related(request, form, *args)
         secret = Secret.objects.filter(pk=form.instance.pk)
-        Examination.objects.hanging_on(secret).ask(Why.CHANGE)
-        transaction.on_commit(ring_examinations, robust=True)
+        Checkup.objects.hanging_on(secret).ask(Why.CHANGE)
+        transaction.on_commit(ring_checkups, robust=True)

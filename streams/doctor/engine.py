@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from streams.doctor import run, shares, storing
 from streams.doctor.run import Report
-from streams.models import Endpoint, Examination, Why
+from streams.models import Checkup, Endpoint, Why
 from streams.rotation.engine import account
 
 logger = logging.getLogger(__name__)
@@ -32,20 +32,20 @@ STEP = 20.0
 
 
 def due() -> list[int]:
-    """The examinations that a worker should make now. Each endpoint has one, and the portal."""
-    Examination.objects.bulk_create(_missing(), ignore_conflicts=True)
-    waiting = Examination.objects.due().order_by("due_at", "pk")
+    """The checkups that a worker should make now. Each endpoint has one, and the portal."""
+    Checkup.objects.bulk_create(_missing(), ignore_conflicts=True)
+    waiting = Checkup.objects.due().order_by("due_at", "pk")
     asked = waiting.filter(why=Why.DEMAND)
     # Nobody downloads from one that is disabled.
     others = waiting.exclude(why=Why.DEMAND).filter(Q(endpoint=None) | Q(endpoint__enabled=True))
-    free = max(0, AT_ONCE - Examination.objects.running().count())
+    free = max(0, AT_ONCE - Checkup.objects.running().count())
     return [*asked.values_list("pk", flat=True), *others.values_list("pk", flat=True)[:free]]
 
 
-def ask(endpoint: Endpoint | None, *, by: str) -> Examination:
+def ask(endpoint: Endpoint | None, *, by: str) -> Checkup:
     """Has it examined as soon as a worker is free; None: the portal."""
-    row, _ = Examination.objects.get_or_create(endpoint=endpoint)
-    Examination.objects.filter(pk=row.pk).ask(Why.DEMAND, by=by)
+    row, _ = Checkup.objects.get_or_create(endpoint=endpoint)
+    Checkup.objects.filter(pk=row.pk).ask(Why.DEMAND, by=by)
     return row
 
 
@@ -59,7 +59,7 @@ def examine(pk: int) -> None:
         report = _examined(claimed.endpoint)
     except Exception:
         # A fault of our own, or a database that is away: the others must have their turn.
-        mine = Examination.objects.filter(pk=pk, token=claimed.token)
+        mine = Checkup.objects.filter(pk=pk, token=claimed.token)
         mine.update(lease_until=None, due_at=Now() + timedelta(seconds=storing.AGAIN))
         raise
     stored = storing.record(
@@ -87,23 +87,21 @@ def _examined(endpoint: Endpoint | None) -> Report:
     return dict(shares.of_endpoints(report))[endpoint.slug]
 
 
-def _claim(pk: int) -> Examination | None:
+def _claim(pk: int) -> Checkup | None:
     with transaction.atomic():
-        due = Examination.objects.filter(pk=pk).due()
+        due = Checkup.objects.filter(pk=pk).due()
         until = Now() + timedelta(seconds=LEASE)
         # Due from now on, so that one whose workers are killed is last in the queue again.
         taken = {"token": F("token") + 1, "lease_until": until, "began_at": Now(), "due_at": Now()}
         if not due.update(**taken):
             return None
-        return Examination.objects.select_related("endpoint__secret").get(pk=pk)
+        return Checkup.objects.select_related("endpoint__secret").get(pk=pk)
 
 
-def _missing() -> Iterator[Examination]:
-    if not Examination.objects.filter(endpoint=None).exists():
-        yield Examination(endpoint=None)
-    new = list(
-        Endpoint.objects.filter(examination=None).order_by("pk").values_list("pk", flat=True)
-    )
+def _missing() -> Iterator[Checkup]:
+    if not Checkup.objects.filter(endpoint=None).exists():
+        yield Checkup(endpoint=None)
+    new = list(Endpoint.objects.filter(checkup=None).order_by("pk").values_list("pk", flat=True))
     step = min(STEP, settings.DOCTOR_EVERY / max(1, len(new)))
     for place, pk in enumerate(new):
-        yield Examination(endpoint_id=pk, due_at=Now() + timedelta(seconds=place * step))
+        yield Checkup(endpoint_id=pk, due_at=Now() + timedelta(seconds=place * step))

@@ -77,7 +77,7 @@ def examine_endpoint(endpoint: Endpoint, account: Account, *, seconds: float) ->
     It need not be stored as it is here, or at all: so one is looked at before it is saved. Its
     secret must be.
     """
-    gatherer = Gatherer(account, time.monotonic() + seconds, _silent, endpoint)
+    gatherer = Gatherer(account, time.monotonic() + seconds, _silent, draft=endpoint)
     return judged(gatherer.subjects([endpoint]))
 
 

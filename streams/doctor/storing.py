@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from streams.doctor import comparing, shares, telling
 from streams.doctor.run import Report
-from streams.models import DoctorRun, Endpoint, Examination, Health, Why
+from streams.models import Checkup, DoctorRun, Endpoint, Health, Why
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def store(report: Report, *, seconds: float, complete: bool) -> Difference:
 
 
 def record(
-    examination: Examination,
+    checkup: Checkup,
     report: Report,
     *,
     why: Why,
@@ -59,15 +59,15 @@ def record(
     """
     with transaction.atomic():
         # Whoever else has looked at it meanwhile is before us or after us, and sees our state.
-        locked = Examination.objects.select_for_update().filter(pk=examination.pk)
+        locked = Checkup.objects.select_for_update().filter(pk=checkup.pk)
         row: Any = locked.annotate(now=Now()).first()
-        if row is None or (claimed and row.token != examination.token):
+        if row is None or (claimed and row.token != checkup.token):
             return None
         stored = comparing.compared(report, row.runs.first(), row.now)
         health, reason = comparing.health(report, stored)
         severities = [one["severity"] for one in stored["findings"]]
         run = DoctorRun.objects.create(
-            examination=row, why=why, by=by, seconds=seconds, health=health, report=stored,
+            checkup=row, why=why, by=by, seconds=seconds, health=health, report=stored,
             errors=severities.count("error"), warnings=severities.count("warning"),
             passed=report.passed, skipped=len(report.skipped),
         )  # fmt: skip
@@ -77,7 +77,7 @@ def record(
         if claimed:
             outcome["lease_until"] = None
         # Who asked while this run was under way gets another one.
-        if row.asked_at is None or (claimed and row.asked == examination.asked):
+        if row.asked_at is None or (claimed and row.asked == checkup.asked):
             outcome |= {"asked_at": None, "asked_by": "", "why": Why.SCHEDULE}
             outcome["due_at"] = Now() + _pause(health)
         locked.update(**outcome)
@@ -85,8 +85,8 @@ def record(
     return run
 
 
-def _row(endpoint: Endpoint | None) -> Examination:
-    return Examination.objects.get_or_create(endpoint=endpoint)[0]
+def _row(endpoint: Endpoint | None) -> Checkup:
+    return Checkup.objects.get_or_create(endpoint=endpoint)[0]
 
 
 def _failing_since(row: Any, health: Health) -> datetime | None:
@@ -103,7 +103,7 @@ def _pause(health: Health) -> timedelta:
     return timedelta(seconds=min(seconds, AGAIN) if soon else seconds)
 
 
-def _forget(row: Examination) -> None:
+def _forget(row: Checkup) -> None:
     kept = list(row.runs.values_list("pk", flat=True)[:KEPT])
     row.runs.exclude(pk__in=kept).delete()
 

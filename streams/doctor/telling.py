@@ -1,11 +1,11 @@
 """What operators are told of the doctor: that something begins to fail, and that it ends."""
 
-from streams.models import DoctorRun, Examination, Health, Notice, NoticeEvent
+from streams.models import Checkup, DoctorRun, Health, Notice, NoticeEvent
 
 WELL = (Health.HEALTHY, Health.DEGRADED)
 
 
-def tell(before: Examination, run: DoctorRun, reason: str) -> None:
+def tell(before: Checkup, run: DoctorRun, reason: str) -> None:
     """Tells a change. Call it in the transaction that stores it, which holds the row `before`."""
     name = f"The export {before.endpoint.slug}" if before.endpoint else "The portal"
     if run.health == Health.FAILING and before.failing_since is None:
@@ -14,7 +14,7 @@ def tell(before: Examination, run: DoctorRun, reason: str) -> None:
         _tell(NoticeEvent.DOCTOR_OVER, before, run, f"{name} no longer fails.")
 
 
-def _tell(event: NoticeEvent, before: Examination, run: DoctorRun, summary: str) -> None:
+def _tell(event: NoticeEvent, before: Checkup, run: DoctorRun, summary: str) -> None:
     endpoint = before.endpoint
     errors = [one for one in run.report["findings"] if one["severity"] == "error"]
     Notice.objects.tell(

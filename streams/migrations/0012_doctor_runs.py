@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             field=models.CharField(choices=[('rotation-completed', 'a rotation completed'), ('rotation-failed', 'a rotation failed'), ('rotation-rolled-back', 'a rotation was rolled back'), ('rotation-stuck', 'a rotation needs help'), ('rotation-overdue', 'a rotation is overdue'), ('drift-found', "something was changed behind the portal's back"), ('drift-over', 'what was changed is as it was'), ('doctor-failing', 'the doctor finds an endpoint or the portal failing'), ('doctor-over', 'what was failing no longer is'), ('test', 'a test')], max_length=30, verbose_name='about'),
         ),
         migrations.CreateModel(
-            name='Examination',
+            name='Checkup',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('health', models.CharField(choices=[('failing', 'failing'), ('degraded', 'degraded'), ('unknown', 'unknown'), ('healthy', 'healthy')], default='unknown', max_length=10, verbose_name='health')),
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('began_at', models.DateTimeField(editable=False, null=True)),
                 ('lease_until', models.DateTimeField(editable=False, null=True)),
                 ('token', models.PositiveIntegerField(default=0, editable=False)),
-                ('endpoint', models.OneToOneField(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='examination', to='streams.endpoint', verbose_name='endpoint')),
+                ('endpoint', models.OneToOneField(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='checkup', to='streams.endpoint', verbose_name='endpoint')),
             ],
         ),
         migrations.CreateModel(
@@ -51,22 +51,22 @@ class Migration(migrations.Migration):
                 ('passed', models.PositiveIntegerField(verbose_name='passed')),
                 ('skipped', models.PositiveIntegerField(verbose_name='skipped')),
                 ('report', models.JSONField(verbose_name='report')),
-                ('examination', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='streams.examination')),
+                ('checkup', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='streams.checkup')),
             ],
             options={
                 'ordering': ['-pk'],
             },
         ),
         migrations.AddIndex(
-            model_name='examination',
-            index=models.Index(fields=['due_at'], name='examination_due'),
+            model_name='checkup',
+            index=models.Index(fields=['due_at'], name='checkup_due'),
         ),
         migrations.AddConstraint(
-            model_name='examination',
-            constraint=models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('endpoint', models.Value(0, output_field=models.BigIntegerField())), name='one_examination_each'),
+            model_name='checkup',
+            constraint=models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('endpoint', models.Value(0, output_field=models.BigIntegerField())), name='one_checkup_each'),
         ),
         migrations.AddConstraint(
-            model_name='examination',
-            constraint=models.CheckConstraint(condition=models.Q(('health__in', ['failing', 'degraded', 'unknown', 'healthy']), ('why__in', ['schedule', 'demand', 'command', 'change', 'rotation'])), name='examination_choices'),
+            model_name='checkup',
+            constraint=models.CheckConstraint(condition=models.Q(('health__in', ['failing', 'degraded', 'unknown', 'healthy']), ('why__in', ['schedule', 'demand', 'command', 'change', 'rotation'])), name='checkup_choices'),
         ),
     ]

@@ -1,7 +1,7 @@
 """The registry and its records. Rules about one row, or about which rows, live here."""
 
 from streams.models.access import ApiToken, Grant, User
-from streams.models.doctor import DoctorRun, Examination, Why
+from streams.models.doctor import Checkup, DoctorRun, Why
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
@@ -17,12 +17,12 @@ __all__ = [
     "Auth",
     "CallBucket",
     "Channel",
+    "Checkup",
     "Delivery",
     "DoctorRun",
     "Download",
     "DriftCheck",
     "Endpoint",
-    "Examination",
     "Gateway",
     "Grant",
     "Health",

@@ -22,7 +22,7 @@ class Why(models.TextChoices):
     ROTATION = "rotation", _("after a rotation")
 
 
-class ExaminationQuerySet(models.QuerySet["Examination"]):
+class CheckupQuerySet(models.QuerySet["Checkup"]):
     def due(self) -> Self:
         """Those that nobody makes and whose time has come, by the database's clock."""
         free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
@@ -47,14 +47,14 @@ class ExaminationQuerySet(models.QuerySet["Examination"]):
         return self.annotate(health_now=health_by())
 
 
-class Examination(models.Model):
+class Checkup(models.Model):
     """One row for each endpoint, and one, without an endpoint, for the portal and all the rest.
 
     `health` is what the last run has left, and `reason` a sentence about it.
     """
 
     endpoint = models.OneToOneField(
-        Endpoint, models.CASCADE, null=True, related_name="examination", verbose_name=_("endpoint")
+        Endpoint, models.CASCADE, null=True, related_name="checkup", verbose_name=_("endpoint")
     )
     health = models.CharField(
         _("health"), max_length=10, choices=Health.choices, default=Health.UNKNOWN
@@ -75,17 +75,17 @@ class Examination(models.Model):
     # Raised by each worker that takes over: what an earlier one found does not count.
     token = models.PositiveIntegerField(default=0, editable=False)
 
-    objects = ExaminationQuerySet.as_manager()
+    objects = CheckupQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["due_at"], name="examination_due")]
+        indexes = [models.Index(fields=["due_at"], name="checkup_due")]
         constraints = [
             models.UniqueConstraint(
                 Coalesce("endpoint", Value(0, output_field=models.BigIntegerField())),
-                name="one_examination_each",
+                name="one_checkup_each",
             ),
             models.CheckConstraint(
-                name="examination_choices",
+                name="checkup_choices",
                 condition=Q(health__in=Health.values, why__in=Why.values),
             ),
         ]
@@ -95,13 +95,13 @@ class Examination(models.Model):
 
 
 class DoctorRun(models.Model):
-    """What one run found. The last ones of each examination are kept.
+    """What one run found. The last ones of each checkup are kept.
 
     `report` has what was found, passed and skipped, and the difference from the run before; never
     a value.
     """
 
-    examination = models.ForeignKey(Examination, models.CASCADE, related_name="runs")
+    checkup = models.ForeignKey(Checkup, models.CASCADE, related_name="runs")
     why = models.CharField(_("why"), max_length=10, choices=Why.choices)
     by = models.CharField(_("asked by"), max_length=150, blank=True)
     ended_at = models.DateTimeField(_("ended"), db_default=Now())
@@ -117,4 +117,4 @@ class DoctorRun(models.Model):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"{self.examination} {self.pk} ({self.get_health_display()})"
+        return f"{self.checkup} {self.pk} ({self.get_health_display()})"

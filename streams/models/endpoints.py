@@ -61,14 +61,14 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         `health_rank` is 0 for those that fail.
         """
         return self.annotate(
-            health=health_by("examination__"),
-            health_rank=rank_by("examination__"),
-            health_reason=F("examination__reason"),
-            examined_at=F("examination__looked_at"),
+            health=health_by("checkup__"),
+            health_rank=rank_by("checkup__"),
+            health_reason=F("checkup__reason"),
+            examined_at=F("checkup__looked_at"),
         )
 
     def worst_first(self) -> Self:
-        return self.order_by(rank_by("examination__"), "title")
+        return self.order_by(rank_by("checkup__"), "title")
 
 
 # With an address of its own, and reached over HTTP.

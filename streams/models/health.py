@@ -27,7 +27,7 @@ def lasting() -> timedelta:
 
 
 def health_by(row: str = "") -> Case:
-    """The health by an `Examination`, which `row` leads to; unknown where it is missing or old."""
+    """The health by an `Checkup`, which `row` leads to; unknown where it is missing or old."""
     return Case(When(_recent(row), then=F(f"{row}health")), default=Value(Health.UNKNOWN))
 
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
 
 from streams.access.addresses import address_policy
-from streams.models import Endpoint, Examination, Gateway, Secret, SecretFunction, Why
+from streams.models import Checkup, Endpoint, Gateway, Secret, SecretFunction, Why
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry import adoption
@@ -54,7 +54,7 @@ def apply(spec: RegistrySpec, *, dry_run: bool = False, prune: bool = False) -> 
             list(Secret.objects.select_for_update().values_list("pk"))
             changes = list(_applied(spec, found, prune=prune))
             # Soon, by a worker; those that are new are examined anyway.
-            Examination.objects.filter(endpoint__in=touched(changes)).ask(Why.CHANGE)
+            Checkup.objects.filter(endpoint__in=touched(changes)).ask(Why.CHANGE)
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)

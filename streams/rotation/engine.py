@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
 from streams.models import (
-    Examination,
+    Checkup,
     Mode,
     Rotation,
     RotationEvent,
@@ -164,7 +164,7 @@ class _Worker:
         if after.state in _TERMINAL:
             # Whatever it has left behind, the doctor sees it soon.
             secret = Secret.objects.filter(pk=self.rotation.secret_id)
-            Examination.objects.hanging_on(secret).ask(Why.ROTATION)
+            Checkup.objects.hanging_on(secret).ask(Why.ROTATION)
         if (after.step, after.state) != (before.step, before.state):
             logger.info(
                 "rotation_advanced",

@@ -16,7 +16,7 @@ from portal.celery import app
 from streams.doctor import storing
 from streams.doctor.checks import Found
 from streams.doctor.run import judged
-from streams.models import Endpoint, Examination, Health, User, Why
+from streams.models import Checkup, Endpoint, Health, User, Why
 from tests.admin.test_admin import ENDPOINT_FORM
 from tests.doctor.test_checks import ENDPOINT, FUNCTION, OTHER, VALUE, configured
 
@@ -57,10 +57,10 @@ def text(client: Client, path: str) -> str:
     return " ".join(answer.content.decode().split())
 
 
-def found(endpoint: Endpoint | None, *subjects: Any, **changes: Any) -> Examination:
-    row, _ = Examination.objects.get_or_create(endpoint=endpoint)
+def found(endpoint: Endpoint | None, *subjects: Any, **changes: Any) -> Checkup:
+    row, _ = Checkup.objects.get_or_create(endpoint=endpoint)
     storing.record(row, judged(subjects), why=Why.SCHEDULE, seconds=1.5)
-    Examination.objects.filter(pk=row.pk).update(**changes)
+    Checkup.objects.filter(pk=row.pk).update(**changes)
     return row
 
 
@@ -70,7 +70,7 @@ def test_before_the_first_run_that_is_said(operator: Client, endpoint: Endpoint)
 
         assert "It has not been examined yet." in told
         assert "Run now" in told
-    assert not Examination.objects.exists()
+    assert not Checkup.objects.exists()
 
 
 def test_what_was_found_is_shown_with_the_way_to_mend_it(
@@ -147,12 +147,12 @@ def test_what_was_found_long_ago_says_nothing_of_now(operator: Client, endpoint:
 def test_a_run_is_asked_for_by_a_post_alone(operator: Client, endpoint: Endpoint) -> None:
     for path, examined in ((page_of(endpoint), endpoint), (PORTAL, None)):
         operator.get(path)
-        assert not Examination.objects.due().filter(endpoint=examined).exists()
+        assert not Checkup.objects.due().filter(endpoint=examined).exists()
 
         answer = operator.post(path)
 
         assert (answer.status_code, answer["Location"]) == (302, path)
-        row = Examination.objects.due().get(endpoint=examined)
+        row = Checkup.objects.due().get(endpoint=examined)
         assert (row.why, row.asked_by) == (Why.DEMAND, "op")
         assert "Waiting for a worker" in text(operator, path)
 
@@ -161,7 +161,7 @@ def test_a_run_needs_a_token_and_the_right_to_change(endpoint: Endpoint) -> None
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.create_superuser("op"))
     viewer = User.objects.create_user("viewer", is_staff=True)
-    rights = Permission.objects.filter(codename__in=["view_endpoint", "view_examination"])
+    rights = Permission.objects.filter(codename__in=["view_endpoint", "view_checkup"])
     viewer.user_permissions.set(rights)
     reader, stranger = Client(), Client()
     reader.force_login(viewer)
@@ -174,7 +174,7 @@ def test_a_run_needs_a_token_and_the_right_to_change(endpoint: Endpoint) -> None
         assert stranger.get(path).status_code == 403
         assert stranger.post(path).status_code == 403
 
-    assert not Examination.objects.exists()
+    assert not Checkup.objects.exists()
     assert "/operate/doctor/" not in text(stranger, "/operate/")
 
 
@@ -184,7 +184,7 @@ def test_the_list_of_endpoints_begins_with_what_fails_and_costs_the_same_for_man
     for number in range(30):
         slug = f"a{number}"
         well = Endpoint.objects.create(slug=slug, title=slug, kind="http", url="https://e.com/")
-        Examination.objects.create(endpoint=well, health=Health.HEALTHY, looked_at=Now())
+        Checkup.objects.create(endpoint=well, health=Health.HEALTHY, looked_at=Now())
     found(endpoint, BROKEN, ENDPOINT)
     listed = reverse("admin:streams_endpoint_changelist")
 
@@ -221,10 +221,10 @@ def test_what_is_found_is_shown_as_text(operator: Client, endpoint: Endpoint) ->
 
 def test_saving_an_endpoint_has_it_examined(operator: Client, endpoint: Endpoint) -> None:
     found(endpoint, FUNCTION, ENDPOINT)
-    assert not Examination.objects.due().exists()
+    assert not Checkup.objects.due().exists()
 
     address = reverse("admin:streams_endpoint_change", args=[endpoint.pk])
     answer = operator.post(address, {**ENDPOINT_FORM, "slug": "orders"})
 
     assert answer.status_code == 302, answer.content.decode()
-    assert Examination.objects.due().get(endpoint=endpoint).why == Why.CHANGE
+    assert Checkup.objects.due().get(endpoint=endpoint).why == Why.CHANGE

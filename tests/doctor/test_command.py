@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from streams.doctor import run
-from streams.models import DoctorRun, Endpoint, Examination, Health, Secret, Why
+from streams.models import Checkup, DoctorRun, Endpoint, Health, Secret, Why
 from streams.rotation import engine, starting
 from tests.doctor.conftest import Clinic, doctor
 from tests.doctor.test_gateways import OTHER, _append, _unquoted, remap
@@ -165,7 +165,7 @@ def test_a_run_is_stored_and_the_next_one_tells_the_difference(clinic: Clinic) -
     # What goes through the gateway fails, and what calls the function's URL does not.
     health = {one.slug: one.health for one in Endpoint.objects.with_health()}  # type: ignore[attr-defined]
     assert health == {"orders": Health.HEALTHY, "through-rest": Health.FAILING}
-    assert Examination.objects.get(endpoint=None).health == Health.HEALTHY
+    assert Checkup.objects.get(endpoint=None).health == Health.HEALTHY
     stored = str(list(DoctorRun.objects.values_list("report", flat=True)))
     assert clinic.value not in stored
 
@@ -203,7 +203,7 @@ def test_an_endpoint_is_looked_at_before_it_is_saved(clinic: Clinic) -> None:
     assert {"url-buffered", "does-not-open", "secret-refused"} <= {p.check.id for p in well.passes}
     assert "url-auth" in {one.check.id for one in signed.findings}
     assert not Endpoint.objects.exists()
-    assert not Examination.objects.exists()
+    assert not Checkup.objects.exists()
 
 
 def test_apply_tells_what_the_doctor_finds_and_refuses_nothing(
@@ -215,7 +215,7 @@ def test_apply_tells_what_the_doctor_finds_and_refuses_nothing(
     registry.write_text(out.getvalue().replace("title: Orders", "title: All orders"))
     clinic.set_variables(SECRET_HEADER=OTHER)
     doctor()
-    Examination.objects.update(due_at=timezone.now() + timedelta(hours=1))
+    Checkup.objects.update(due_at=timezone.now() + timedelta(hours=1))
 
     out = io.StringIO()
     call_command("apply", str(registry), "--examine", stdout=out, stderr=io.StringIO())
@@ -225,4 +225,4 @@ def test_apply_tells_what_the_doctor_finds_and_refuses_nothing(
     assert "changed endpoint orders (title)" in out.getvalue()
     assert "environment-differs" in out.getvalue()
     assert again.getvalue().splitlines() == ["unchanged secret orders", "unchanged endpoint orders"]
-    assert Examination.objects.get(endpoint__slug="orders").why == Why.CHANGE
+    assert Checkup.objects.get(endpoint__slug="orders").why == Why.CHANGE

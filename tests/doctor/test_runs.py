@@ -19,9 +19,9 @@ from streams.doctor import engine, storing
 from streams.doctor.run import Report
 from streams.models import (
     Channel,
+    Checkup,
     DoctorRun,
     Endpoint,
-    Examination,
     Health,
     Notice,
     Secret,
@@ -46,11 +46,11 @@ def endpoint(origin: Origin) -> Endpoint:
 
 
 @pytest.fixture
-def row(endpoint: Endpoint) -> Examination:
-    """The examination of the endpoint, which is due; that of the portal is not."""
+def row(endpoint: Endpoint) -> Checkup:
+    """The checkup of the endpoint, which is due; that of the portal is not."""
     engine.due()
-    Examination.objects.filter(endpoint=None).update(due_at=Now() + timedelta(days=1))
-    return Examination.objects.get(endpoint=endpoint)
+    Checkup.objects.filter(endpoint=None).update(due_at=Now() + timedelta(days=1))
+    return Checkup.objects.get(endpoint=endpoint)
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def _heard() -> Iterator[None]:
     app.set_current()
 
 
-def examined(row: Examination) -> Examination:
+def examined(row: Checkup) -> Checkup:
     """A worker's run, whenever it would be due."""
-    Examination.objects.filter(pk=row.pk).update(due_at=Now())
+    Checkup.objects.filter(pk=row.pk).update(due_at=Now())
     engine.examine(row.pk)
     row.refresh_from_db()
     return row
@@ -76,7 +76,7 @@ def told() -> list[str]:
 
 
 def test_a_run_is_stored_and_the_next_one_is_due_hours_later(
-    row: Examination, endpoint: Endpoint, settings: Settings
+    row: Checkup, endpoint: Endpoint, settings: Settings
 ) -> None:
     assert engine.due() == [row.pk]
 
@@ -102,22 +102,22 @@ def test_many_that_are_new_do_not_come_at_once(settings: Settings) -> None:
     first = engine.due()
 
     assert len(first) == engine.AT_ONCE
-    soon = Examination.objects.due()
+    soon = Checkup.objects.due()
     assert soon.count() == 2  # the portal and the first of them
-    rows = Examination.objects.exclude(endpoint=None).order_by("due_at")
+    rows = Checkup.objects.exclude(endpoint=None).order_by("due_at")
     times = list(rows.values_list("due_at", flat=True))
     assert len(times) == 200
     gaps = {round((b - a).total_seconds()) for a, b in pairwise(times)}
     assert gaps == {engine.STEP}
     # While one is made, the others wait for it, but for those that somebody has asked for.
-    Examination.objects.filter(pk=first[0]).update(lease_until=Now() + timedelta(seconds=30))
+    Checkup.objects.filter(pk=first[0]).update(lease_until=Now() + timedelta(seconds=30))
     assert engine.due() == []
     asked = engine.ask(Endpoint.objects.get(slug="e199"), by="ada")
     assert engine.due() == [asked.pk]
 
 
 def test_one_that_is_disabled_is_examined_only_when_somebody_asks(
-    row: Examination, endpoint: Endpoint
+    row: Checkup, endpoint: Endpoint
 ) -> None:
     Endpoint.objects.update(enabled=False)
     assert engine.due() == []
@@ -132,7 +132,7 @@ def test_one_that_is_disabled_is_examined_only_when_somebody_asks(
     assert (row.asked_at, row.why) == (None, Why.SCHEDULE)
 
 
-def test_of_two_workers_one_makes_the_run(row: Examination, origin: Origin) -> None:
+def test_of_two_workers_one_makes_the_run(row: Checkup, origin: Origin) -> None:
     def second() -> None:
         engine.examine(row.pk)
         connection.close()
@@ -144,12 +144,12 @@ def test_of_two_workers_one_makes_the_run(row: Examination, origin: Origin) -> N
 
 
 def test_one_whose_worker_was_killed_is_made_again_and_a_late_result_does_not_count(
-    row: Examination, origin: Origin
+    row: Checkup, origin: Origin
 ) -> None:
     def killed() -> None:
         origin.before = lambda: None
         # As five minutes later, when another worker has taken over.
-        Examination.objects.filter(pk=row.pk).update(
+        Checkup.objects.filter(pk=row.pk).update(
             token=F("token") + 1, lease_until=Now() - timedelta(seconds=1)
         )
         connection.close()
@@ -164,12 +164,12 @@ def test_one_whose_worker_was_killed_is_made_again_and_a_late_result_does_not_co
 
 
 def test_one_that_cannot_be_looked_at_at_all_does_not_keep_the_others_waiting(
-    row: Examination, endpoint: Endpoint, origin: Origin
+    row: Checkup, endpoint: Endpoint, origin: Origin
 ) -> None:
     # What no form lets through, so that looking at it fails.
     Endpoint.objects.update(segments=[1])
     other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
-    later = Examination.objects.create(endpoint=other)
+    later = Checkup.objects.create(endpoint=other)
     assert engine.due() == [row.pk]
 
     with pytest.raises(AttributeError):
@@ -180,34 +180,32 @@ def test_one_that_cannot_be_looked_at_at_all_does_not_keep_the_others_waiting(
     assert (row.looked_at, row.lease_until) == (None, None)
 
 
-def test_after_its_worker_was_killed_it_is_last_in_the_queue(
-    row: Examination, origin: Origin
-) -> None:
+def test_after_its_worker_was_killed_it_is_last_in_the_queue(row: Checkup, origin: Origin) -> None:
     other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
-    later = Examination.objects.create(endpoint=other)
+    later = Checkup.objects.create(endpoint=other)
 
     assert engine._claim(row.pk) is not None
     assert engine.due() == []
-    Examination.objects.filter(pk=row.pk).update(lease_until=Now() - timedelta(seconds=1))
+    Checkup.objects.filter(pk=row.pk).update(lease_until=Now() - timedelta(seconds=1))
 
     assert engine.due() == [later.pk]
 
 
 @pytest.mark.usefixtures("_heard")
 def test_one_tick_has_all_that_is_due_examined_one_after_the_other(
-    row: Examination, endpoint: Endpoint, origin: Origin
+    row: Checkup, endpoint: Endpoint, origin: Origin
 ) -> None:
     other = Endpoint.objects.create(slug="other", title="Other", kind="http", url=origin.url)
-    Examination.objects.create(endpoint=other)
+    Checkup.objects.create(endpoint=other)
 
     tasks.advance_due()
 
-    examined = DoctorRun.objects.values_list("examination__endpoint__slug", flat=True)
+    examined = DoctorRun.objects.values_list("checkup__endpoint__slug", flat=True)
     assert set(examined) == {"orders", "other"}
 
 
 def test_who_asks_while_a_run_is_under_way_gets_another_one(
-    row: Examination, endpoint: Endpoint, origin: Origin
+    row: Checkup, endpoint: Endpoint, origin: Origin
 ) -> None:
     def ask() -> None:
         origin.before = lambda: None
@@ -223,7 +221,7 @@ def test_who_asks_while_a_run_is_under_way_gets_another_one(
 
 
 def test_an_endpoint_that_goes_meanwhile_leaves_nothing(
-    row: Examination, endpoint: Endpoint, origin: Origin
+    row: Checkup, endpoint: Endpoint, origin: Origin
 ) -> None:
     def delete() -> None:
         Endpoint.objects.all().delete()
@@ -236,7 +234,7 @@ def test_an_endpoint_that_goes_meanwhile_leaves_nothing(
 
 
 def test_failing_is_told_once_and_so_is_its_end(
-    row: Examination, endpoint: Endpoint, origin: Origin, settings: Settings
+    row: Checkup, endpoint: Endpoint, origin: Origin, settings: Settings
 ) -> None:
     settings.BASE_URL = "https://exports.example.com"
     Channel.objects.create(name="hook", kind="webhook", address="https://example.com/")
@@ -263,7 +261,7 @@ def test_failing_is_told_once_and_so_is_its_end(
     assert row.failing_since is None
 
 
-def test_two_that_see_it_at_once_tell_it_once(row: Examination, origin: Origin) -> None:
+def test_two_that_see_it_at_once_tell_it_once(row: Checkup, origin: Origin) -> None:
     Channel.objects.create(name="hook", kind="webhook", address="https://example.com/")
     origin.status = 500
     report = engine._examined(row.endpoint)
@@ -285,7 +283,7 @@ def test_two_that_see_it_at_once_tell_it_once(row: Examination, origin: Origin) 
 
 
 def test_a_change_and_its_notice_are_stored_together_or_not_at_all(
-    row: Examination, origin: Origin
+    row: Checkup, origin: Origin
 ) -> None:
     # What no form lets through, so that telling fails.
     Channel.objects.create(name="hook", kind="webhook", address="https://example.com/", events=5)
@@ -312,7 +310,7 @@ def test_the_portal_is_told_of_by_a_link_to_its_page(settings: Settings) -> None
     assert link(notice) == "https://exports.example.com/operate/doctor/"
 
 
-def test_the_last_runs_are_kept(row: Examination) -> None:
+def test_the_last_runs_are_kept(row: Checkup) -> None:
     for _ in range(storing.KEPT + 3):
         storing.record(row, Report(), why=Why.COMMAND, seconds=0)
 
@@ -322,17 +320,15 @@ def test_the_last_runs_are_kept(row: Examination) -> None:
 
 
 def test_a_list_of_endpoints_has_their_health_by_one_query(
-    row: Examination, origin: Origin, django_assert_num_queries: Any
+    row: Checkup, origin: Origin, django_assert_num_queries: Any
 ) -> None:
     origin.status = 500
     examined(row)
     Endpoint.objects.create(slug="new", title="New", kind="http", url=origin.url)
     old = Endpoint.objects.create(slug="old", title="Old", kind="http", url=origin.url)
-    Examination.objects.create(
-        endpoint=old, health=Health.FAILING, looked_at=Now() - timedelta(days=3)
-    )
+    Checkup.objects.create(endpoint=old, health=Health.FAILING, looked_at=Now() - timedelta(days=3))
     well = Endpoint.objects.create(slug="well", title="Well", kind="http", url=origin.url)
-    Examination.objects.create(endpoint=well, health=Health.HEALTHY, looked_at=Now())
+    Checkup.objects.create(endpoint=well, health=Health.HEALTHY, looked_at=Now())
 
     with django_assert_num_queries(1):
         rows: list[Any] = list(Endpoint.objects.with_health().worst_first())
@@ -347,14 +343,14 @@ def test_a_list_of_endpoints_has_their_health_by_one_query(
     assert rows[0].examined_at is not None
 
 
-def test_there_is_one_row_for_the_portal(row: Examination) -> None:
-    assert not Examination.objects.bulk_create([Examination()], ignore_conflicts=True)[0].pk
-    assert Examination.objects.filter(endpoint=None).count() == 1
+def test_there_is_one_row_for_the_portal(row: Checkup) -> None:
+    assert not Checkup.objects.bulk_create([Checkup()], ignore_conflicts=True)[0].pk
+    assert Checkup.objects.filter(endpoint=None).count() == 1
 
 
-def test_secrets_that_no_endpoint_sends_are_the_portals(row: Examination) -> None:
+def test_secrets_that_no_endpoint_sends_are_the_portals(row: Checkup) -> None:
     Secret.objects.create(name="unused")
-    portal = Examination.objects.get(endpoint=None)
+    portal = Checkup.objects.get(endpoint=None)
 
     examined(portal)
 

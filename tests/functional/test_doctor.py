@@ -76,7 +76,7 @@ def test_a_run_is_asked_for_its_worker_killed_and_the_page_tells_what_the_next_o
         expect(status).to_contain_text("Being examined")
     # It was killed in the middle. As five minutes later:
     answer.set()
-    _change(portal, "update streams_examination set lease_until = '2026-01-01 00:00:00'")
+    _change(portal, "update streams_checkup set lease_until = '2026-01-01 00:00:00'")
     expect(status).to_contain_text("Waiting for a worker")
     with worker(portal):
         finding = page.get_by_role("article").first
@@ -87,8 +87,8 @@ def test_a_run_is_asked_for_its_worker_killed_and_the_page_tells_what_the_next_o
     expect(page.get_by_role("cell", name="on demand (op)")).to_be_visible()
     with closing(_database(portal)) as database:
         assert database.execute(
-            "select count(*) from streams_doctorrun run join streams_examination e "
-            "on run.examination_id = e.id where e.endpoint_id is not null"
+            "select count(*) from streams_doctorrun run join streams_checkup e "
+            "on run.checkup_id = e.id where e.endpoint_id is not null"
         ).fetchone() == (1,)
 
 

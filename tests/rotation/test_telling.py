@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from streams.models import (
     Channel,
+    Checkup,
     Endpoint,
-    Examination,
     Gateway,
     Notice,
     Rotation,
@@ -322,13 +322,13 @@ def test_the_doctor_looks_at_what_a_rotation_has_left(
             slug=slug, title=slug, kind=kind, url=url, secret=secret,
             auth="secret-header" if secret else "none",
         )  # fmt: skip
-        Examination.objects.create(endpoint=made, due_at=far)
+        Checkup.objects.create(endpoint=made, due_at=far)
     starting.roll_back(rotation)
-    assert not Examination.objects.due().exists()
+    assert not Checkup.objects.due().exists()
 
     for _ in range(2):
         turn(rotation)
 
     assert rotation.state == RotationState.FAILED
-    due = Examination.objects.due().order_by("pk").values_list("endpoint__slug", "why")
+    due = Checkup.objects.due().order_by("pk").values_list("endpoint__slug", "why")
     assert list(due) == [("own", "rotation"), ("through", "rotation")]
