@@ -165,6 +165,7 @@ class Environment(BaseSettings):
     rotation_lease: Seconds = Field(90, alias="SPILLWAY_ROTATION_LEASE")
     rotation_hold: Seconds = Field(15, alias="SPILLWAY_ROTATION_HOLD")
     drift_every: Seconds = Field(3600, alias="SPILLWAY_DRIFT_EVERY")
+    doctor_every: Seconds = Field(6 * 3600, alias="SPILLWAY_DOCTOR_EVERY")
     base_url: Annotated[str, AfterValidator(_base)] | None = Field(None, alias="SPILLWAY_BASE_URL")
     email_url: Annotated[SecretStr, AfterValidator(_mail_server)] | None = Field(
         None, alias="SPILLWAY_EMAIL_URL"

@@ -152,6 +152,7 @@ ROTATION_CONSUMERS = ENV.rotation_consumers
 ROTATION_LEASE = ENV.rotation_lease
 ROTATION_HOLD = ENV.rotation_hold
 DRIFT_EVERY = ENV.drift_every
+DOCTOR_EVERY = ENV.doctor_every
 CONTACT = ENV.contact
 # In notices, which no request leads to; without it they bear no links.
 BASE_URL = ENV.base_url or ""

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from streams import audit
@@ -30,3 +32,19 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # the package has n
             details = {"changes": "own password"}
             audit.record("user.changed", by=who, what=who.get_username(), details=details)
         return answer
+
+    def extra_urls(self) -> list[URLPattern]:
+        # Late, for the same reason.
+        from streams.admin.doctor import portal_page
+
+        return [path("doctor/", self.admin_view(portal_page), name="doctor")]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        """With the pages that are no table's, among the tables of their app."""
+        apps = super().get_app_list(request, app_label)
+        if request.user.has_perm("streams.view_checkup"):
+            doctor = {"name": _("Doctor"), "object_name": "Doctor", "view_only": True}
+            for app in apps:
+                if app["app_label"] == "streams":
+                    app["models"].insert(0, doctor | {"admin_url": reverse("admin:doctor")})
+        return apps

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from streams.delivery import abandoned
 from streams.doctor import diagnosing
+from streams.doctor import engine as doctor
 from streams.models import Installation, Notice, Rotation
 from streams.notices import engine as notices
 from streams.rotation import calendar, drift, engine, telling
@@ -50,6 +51,7 @@ def advance_due() -> None:
     _ring_all(diagnose, diagnosing.due())
     telling.tell_overdue()
     telling.tell_slow()
+    ring_checkups()
     ring_notices()
 
 
@@ -61,6 +63,9 @@ def advance_rotation(pk: int) -> None:
     ring_notices()
     if pause is not None:
         ring(advance_rotation, pk, after=pause)
+    else:
+        # Where it has ended, the doctor looks at what it has changed.
+        ring_checkups()
 
 
 @shared_task
@@ -74,6 +79,19 @@ def check_drift(pk: int) -> None:
 def diagnose(pk: int) -> None:
     """Looks why downloads of an export have failed."""
     diagnosing.look(pk)
+
+
+def ring_checkups() -> None:
+    """Has the doctor's due runs made by workers."""
+    _ring_all(examine, doctor.due())
+
+
+@shared_task
+def examine(pk: int) -> None:
+    """Makes one run of the doctor, and rings for the next one that waits for its turn."""
+    doctor.examine(pk)
+    ring_checkups()
+    ring_notices()
 
 
 def ring_notices() -> None:

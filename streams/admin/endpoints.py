@@ -5,14 +5,23 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
+from unfold.decorators import action
 
 from streams.admin.base import RecordingAdmin, staff
-from streams.models import Endpoint, Grant, Secret, User
+from streams.admin.doctor import HealthFilter, badge, page
+from streams.models import Checkup, Endpoint, Grant, Secret, User, Why
+from streams.models.health import rank_by
 from streams.registry import check
+from streams.tasks import ring_checkups
+from streams.templatetags.times import ago
 
 # What decides where a secret is sent.
 _SENT = {"kind", "url", "function", "auth", "secret"}
@@ -57,11 +66,14 @@ class GrantInline(TabularInline):  # type: ignore[misc]
 @admin.register(Endpoint)
 class EndpointAdmin(RecordingAdmin):
     form = EndpointForm
-    list_display = ("title", "slug", "kind", "host", "auth", "everyone", "enabled")
-    list_filter = ("kind", "auth", "enabled", "everyone")
+    list_display = (
+        "title", "slug", "how_it_is", "last_check", "kind", "host", "auth", "everyone", "enabled",
+    )  # fmt: skip
+    list_filter = (HealthFilter, "kind", "auth", "enabled", "everyone")
     search_fields = ("title", "slug", "url", "bucket", "function")
     inlines = (GrantInline,)
     list_select_related = ("secret",)
+    actions_detail = ("doctor",)
     warn_unsaved_form = True
     fieldsets = (
         (None, {"fields": ("title", "slug", "description", "filename", "enabled")}),
@@ -91,7 +103,7 @@ class EndpointAdmin(RecordingAdmin):
         return obj.slug
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).operable_by(staff(request))
+        return super().get_queryset(request).operable_by(staff(request)).with_health()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # Staff of one group neither shut the others out nor let them in.
@@ -111,3 +123,33 @@ class EndpointAdmin(RecordingAdmin):
     @admin.display(description=_("host"))
     def host(self, endpoint: Endpoint) -> str:
         return urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+
+    @admin.display(description=_("health"), ordering="health_rank")
+    def how_it_is(self, endpoint: Any) -> SafeString:
+        page = reverse("admin:streams_endpoint_doctor", args=[endpoint.pk])
+        return format_html('<a href="{}">{}</a>', page, badge(endpoint.health))
+
+    @admin.display(description=_("last check"), ordering="examined_at")
+    def last_check(self, endpoint: Any) -> str:
+        return ago(endpoint.examined_at)
+
+    @action(description=_("Doctor"), url_path="doctor", permissions=["view"])  # type: ignore[untyped-decorator]
+    def doctor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        endpoint = self.get_object(request, object_id)
+        if endpoint is None:
+            raise Http404
+        if not self.has_view_permission(request, endpoint):
+            raise PermissionDenied
+        may_run = self.has_change_permission(request, endpoint)
+        return page(request, endpoint, self.admin_site.each_context(request), may_run=may_run)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        # What fails comes first. An expression: fields that choose an endpoint order by it too.
+        return (rank_by("checkup__"), "title")
+
+    def save_model(
+        self, request: HttpRequest, obj: Endpoint, form: EndpointForm, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        Checkup.objects.filter(endpoint=obj).ask(Why.CHANGE)
+        transaction.on_commit(ring_checkups, robust=True)

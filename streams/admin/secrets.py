@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -18,9 +19,10 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from streams.admin.base import RecordingAdmin, staff
 from streams.admin.revealing import reveal
 from streams.admin.rotations import rotate
-from streams.models import Gateway, Secret, SecretFunction, SecretVersion
+from streams.models import Checkup, Gateway, Secret, SecretFunction, SecretVersion, Why
 from streams.models.secrets import validate_value
 from streams.rotation import calendar
+from streams.tasks import ring_checkups
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -129,3 +131,9 @@ class SecretAdmin(RecordingAdmin):
         super().save_model(request, obj, form, change)
         if value := form.cleaned_data.get("new_value"):
             obj.set_value(value)
+
+    def save_related(self, request: HttpRequest, form: SecretForm, *args: Any) -> None:
+        super().save_related(request, form, *args)
+        secret = Secret.objects.filter(pk=form.instance.pk)
+        Checkup.objects.hanging_on(secret).ask(Why.CHANGE)
+        transaction.on_commit(ring_checkups, robust=True)

@@ -87,7 +87,7 @@ def look(pk: int) -> None:
 def diagnosis(endpoint: Endpoint) -> Diagnosis:
     """What keeps downloads of this export from beginning now: a cause before its consequences."""
     gatherer = Gatherer(account(), time.monotonic() + SECONDS, lambda _: None)
-    subjects = list(gatherer.subjects([endpoint]))
+    subjects = list(gatherer.of_endpoint(endpoint))
     (export,) = (one for one in subjects if isinstance(one, EndpointFacts))
     if isinstance(export.right, Unread):
         return Diagnosis(f"The doctor could not look: {export.right.reason}")

@@ -19,6 +19,8 @@ class Functions:
     """Each is read once in a run."""
 
     reader: Reader
+    # One that is looked at as it is here, and may be stored otherwise or not at all.
+    draft: Endpoint | None = None
     _of_secrets: dict[int, tuple[FunctionFacts, ...]] = field(default_factory=dict)
     _invoked: dict[tuple[str, ...], FunctionFacts] = field(default_factory=dict)
 
@@ -47,6 +49,7 @@ class Functions:
     ) -> FunctionFacts:
         current = secret.versions.filter(state=SecretVersion.State.CURRENT).defer("value").first()
         in_use = current.alias if current else ""
+        auths = self._url_auths(secret)
         return self._read(
             row,
             alias,
@@ -56,9 +59,18 @@ class Functions:
             variable=row.variable,
             holds=not row.aliases or alias == in_use,
             paired=bool(row.aliases),
-            url_auth=_url_auth(secret),
-            streams=secret.endpoints.filter(kind=Kind.FUNCTION_URL).exists(),
+            url_auth=_url_auth(secret, auths),
+            streams=bool(auths),
         )
+
+    def _url_auths(self, secret: Secret) -> set[str]:
+        """How the endpoints that call its URL prove themselves."""
+        calling, draft = secret.endpoints.filter(kind=Kind.FUNCTION_URL), self.draft
+        if draft is None:
+            return set(calling.values_list("auth", flat=True))
+        others = set(calling.exclude(pk=draft.pk).values_list("auth", flat=True))
+        calls_it = draft.kind == Kind.FUNCTION_URL and draft.secret == secret
+        return others | ({draft.auth} if calls_it else set())
 
     def _read(
         self, row: SecretFunction, qualifier: str, *, about: frozenset[str], **known: Any
@@ -111,11 +123,8 @@ def nameless(endpoint: Endpoint) -> FunctionFacts:
     )
 
 
-def _url_auth(secret: Secret) -> str:
+def _url_auth(secret: Secret, auths: set[str]) -> str:
     """What the URL of its function is expected to ask for; empty where it needs none."""
-    auths = set(
-        secret.endpoints.filter(kind=Kind.FUNCTION_URL).values_list("auth", flat=True).distinct()
-    )
     if Auth.SECRET_HEADER in auths:
         return "NONE"
     if Auth.SIGV4 in auths:

@@ -51,13 +51,15 @@ class Gatherer:
     deadline: float
     say: Callable[[str], None]
     web: bool = False
+    # One that is looked at as it is here, and may be stored otherwise or not at all.
+    draft: Endpoint | None = None
     _secrets: dict[int, SecretFacts] = field(default_factory=dict)
     # By role; empty: the portal's own identity.
     _callers: dict[str, Caller | Unread] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.account, self.deadline)
-        self._functions = Functions(self._reader)
+        self._functions = Functions(self._reader, self.draft)
         self._gateways = Gateways(self._reader)
 
     def subjects(self, endpoints: list[Endpoint] | None) -> Iterator[Subject]:
@@ -67,15 +69,38 @@ class Gatherer:
             secrets = list(Secret.objects.order_by("pk"))
         else:
             chosen, secrets = endpoints, self._secrets_of(endpoints)
-        # First of all: where an identity is no good, AWS is not asked for each thing in vain.
-        for one in accounts.facts(self._reader, secrets, chosen):
+        yield from self._of(chosen, secrets)
+        yield from self._identities(secrets, chosen)
+
+    def of_endpoint(self, endpoint: Endpoint) -> Iterator[Subject]:
+        """This one and all that it hangs on, but not what the portal's identities may do."""
+        yield from self._of([endpoint], self._secrets_of([endpoint]))
+
+    def rest(self) -> Iterator[Subject]:
+        """What is no endpoint's own: identities, rotations, and secrets and gateways apart."""
+        endpoints = list(Endpoint.objects.select_related("secret").order_by("slug"))
+        secrets, hung_on = list(Secret.objects.order_by("pk")), reached()
+        yield from self._accounts(secrets, endpoints)
+        for secret in secrets:
+            gateways = secret.gateways.values_list("pk", flat=True)
+            if not {f"secret {secret.name}", *(f"gateway {pk}" for pk in gateways)} <= hung_on:
+                yield from self._around(secret)
+            elif secret.is_rotating():
+                yield from self._rotations(secret)
+        yield from self._identities(secrets, endpoints)
+
+    def _of(self, endpoints: list[Endpoint], secrets: list[Secret]) -> Iterator[Subject]:
+        yield from self._accounts(secrets, endpoints)
+        for secret in secrets:
+            yield from self._around(secret)
+        yield from self._endpoints(endpoints)
+
+    def _accounts(self, secrets: list[Secret], endpoints: list[Endpoint]) -> Iterator[Subject]:
+        """First of all: where an identity is no good, AWS is not asked for each thing in vain."""
+        for one in accounts.facts(self._reader, secrets, endpoints):
             if isinstance(one, AccountFacts):
                 self._callers[one.role_arn] = one.caller
             yield one
-        for secret in secrets:
-            yield from self._around(secret)
-        yield from self._endpoints(chosen)
-        yield from self._identities(secrets, chosen)
 
     def _endpoints(self, chosen: list[Endpoint]) -> Iterator[Subject]:
         facts = [self._endpoint(endpoint) for endpoint in chosen]
@@ -130,6 +155,11 @@ class Gatherer:
             moving = replace(before, rotating=True)
             facts = [replace(one, secret=moving) for one in facts]
         yield from facts
+        yield from self._rotations(secret)
+
+    def _rotations(self, secret: Secret) -> Iterator[Subject]:
+        """The one of this secret that is under way, if there is one."""
+        functions, gateways = self.functions(secret), self._gateways_of(secret)
         if rotation := rotations.facts(secret, functions, gateways):
             yield rotation
 
@@ -217,6 +247,15 @@ def _recent(endpoint: Endpoint) -> tuple[float | None, bool]:
     recent = list(rows[:RECENT])
     waits = [(first - started).total_seconds() for started, first, _ in recent if first]
     return max(waits, default=None), bool(recent) and recent[0][2] == GatewayLimitError.code
+
+
+def reached() -> frozenset[str]:
+    """What endpoints hang on, as `Subject.about` names it: secrets, and gateways by their URL."""
+    urls = Endpoint.objects.filter(kind=Kind.GATEWAY).values("url")
+    gateways = Gateway.objects.filter(url__in=urls).values_list("pk", "secret__name")
+    secrets = Secret.objects.filter(endpoints__isnull=False).values_list("name", flat=True)
+    names = {*secrets, *(secret for _, secret in gateways)}
+    return frozenset([f"secret {name}" for name in names] + [f"gateway {pk}" for pk, _ in gateways])
 
 
 def _value(secret: Secret) -> str | Unread:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streams.aws.account import Account
-from streams.doctor.checks import ALL, Check, Finding, Severity, SkippedError
+from streams.doctor.checks import ALL, Check, Finding, Severity, SkippedError, UnsureError
 from streams.doctor.facts import Subject
 from streams.doctor.gathering import Gatherer
 from streams.doctor.installation import portal
@@ -15,21 +15,40 @@ _RANK = list(Severity)
 
 
 @dataclass(frozen=True)
+class Passed:
+    """A check of a subject that found nothing."""
+
+    check: Check
+    subject: Subject
+
+
+@dataclass(frozen=True)
 class Skipped:
-    """A check that could not tell, or that tells no more than another one's finding."""
+    """A check that could not tell, or that tells no more than another one's finding.
+
+    `unsure`: what it found before may still be so. `follows`: it found what another one explains.
+    """
 
     check: Check
     subject: Subject
     reason: str
+    unsure: bool = False
+    follows: bool = False
 
 
 @dataclass
 class Report:
-    """What came of a run. `passed` counts checks of a subject that found nothing."""
+    """What came of a run. `subjects` are all that was looked at."""
 
-    passed: int = 0
+    passes: list[Passed] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    subjects: list[Subject] = field(default_factory=list, repr=False)
+
+    @property
+    def passed(self) -> int:
+        """How many checks of a subject found nothing."""
+        return len(self.passes)
 
     @property
     def fails(self) -> bool:
@@ -55,10 +74,27 @@ def examine(
     return judged([portal(), *gatherer.subjects(endpoints)])
 
 
+def examine_endpoint(endpoint: Endpoint, account: Account, *, seconds: float) -> Report:
+    """Looks at this one and all that it hangs on, and not at the portal.
+
+    It need not be stored as it is here, or at all: so one is looked at before it is saved. Its
+    secret must be.
+    """
+    gatherer = Gatherer(account, time.monotonic() + seconds, _silent, draft=endpoint)
+    return judged(gatherer.of_endpoint(endpoint))
+
+
+def examine_rest(account: Account, *, seconds: float) -> Report:
+    """Looks at this portal, and at what no endpoint hangs on."""
+    gatherer = Gatherer(account, time.monotonic() + seconds, _silent)
+    return judged([portal(), *gatherer.rest()])
+
+
 def judged(subjects: Iterable[Subject]) -> Report:
     """The same over facts that are there. Causes come first, then what is less severe."""
     report = Report()
     for subject in subjects:
+        report.subjects.append(subject)
         for check in ALL:
             if isinstance(subject, check.of):
                 _judge(report, check, subject)
@@ -71,10 +107,12 @@ def _judge(report: Report, check: Check, subject: Subject) -> None:
     try:
         found = check.found(subject)
     except SkippedError as exc:
-        report.skipped.append(Skipped(check, subject, str(exc)))
+        unsure = isinstance(exc, UnsureError)
+        report.skipped.append(Skipped(check, subject, str(exc), unsure=unsure))
         return
     report.findings += [Finding(check, subject, one) for one in found]
-    report.passed += not found
+    if not found:
+        report.passes.append(Passed(check, subject))
 
 
 def _explain(report: Report) -> None:
@@ -86,7 +124,7 @@ def _explain(report: Report) -> None:
             told.append(finding)
             continue
         reason = f"It follows from {cause.check.id}, {cause.subject.name}."
-        report.skipped.append(Skipped(finding.check, finding.subject, reason))
+        report.skipped.append(Skipped(finding.check, finding.subject, reason, follows=True))
     report.findings = told
 
 
@@ -101,3 +139,7 @@ def _cause(finding: Finding, others: list[Finding]) -> Finding | None:
         ),
         None,
     )
+
+
+def _silent(_: str) -> None:
+    """For runs that nobody watches."""

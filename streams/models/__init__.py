@@ -2,10 +2,12 @@
 
 from streams.models.access import ApiToken, Grant, User
 from streams.models.audit import AuditEntry, AuditHead, How, Source
+from streams.models.doctor import Checkup, DoctorRun, Why
 from streams.models.downloads import Download, PartDigests, Proof, State
 from streams.models.drift import DriftCheck
 from streams.models.endpoints import Auth, Delivery, Endpoint, Kind
 from streams.models.examinations import Examination
+from streams.models.health import Health
 from streams.models.installation import Installation
 from streams.models.notices import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.provisioning import ProvisioningTurn
@@ -20,13 +22,16 @@ __all__ = [
     "Auth",
     "CallBucket",
     "Channel",
+    "Checkup",
     "Delivery",
+    "DoctorRun",
     "Download",
     "DriftCheck",
     "Endpoint",
     "Examination",
     "Gateway",
     "Grant",
+    "Health",
     "How",
     "Installation",
     "Kind",
@@ -46,4 +51,5 @@ __all__ = [
     "Source",
     "State",
     "User",
+    "Why",
 ]

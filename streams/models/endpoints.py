@@ -1,14 +1,18 @@
 """Endpoints: the exports that this portal offers."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from streams.models.access import Grant, User
+from streams.models.health import health_by, rank_by
+
+if TYPE_CHECKING:
+    from streams.models.secrets import Secret
 
 
 class Kind(models.TextChoices):
@@ -62,6 +66,26 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         if user.has_perm("streams.operate_every_endpoint"):
             return self.none()
         return self.filter(operators__isnull=False).exclude(operators__in=user.groups.all())
+
+    def hanging_on(self, secrets: "models.QuerySet[Secret]") -> Self:
+        """Those that send one of these, themselves or by a gateway."""
+        urls = secrets.filter(gateways__isnull=False).values("gateways__url")
+        return self.filter(Q(secret__in=secrets) | Q(kind=Kind.GATEWAY, url__in=urls))
+
+    def with_health(self) -> Self:
+        """With `health`, `health_reason` and `examined_at` by the doctor's last run, for lists.
+
+        `health_rank` is 0 for those that fail.
+        """
+        return self.annotate(
+            health=health_by("checkup__"),
+            health_rank=rank_by("checkup__"),
+            health_reason=F("checkup__reason"),
+            examined_at=F("checkup__looked_at"),
+        )
+
+    def worst_first(self) -> Self:
+        return self.order_by(rank_by("checkup__"), "title")
 
 
 # With an address of its own, and reached over HTTP.

@@ -23,6 +23,8 @@ class NoticeEvent(models.TextChoices):
     ROTATION_OVERDUE = "rotation-overdue", _("a rotation is overdue")
     DRIFT_FOUND = "drift-found", _("something was changed behind the portal's back")
     DRIFT_OVER = "drift-over", _("what was changed is as it was")
+    DOCTOR_FAILING = "doctor-failing", _("the doctor finds an endpoint or the portal failing")
+    DOCTOR_OVER = "doctor-over", _("what was failing no longer is")
     # Asked for by an operator for one channel, which need not want it.
     TEST = "test", _("a test")
 

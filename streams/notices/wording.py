@@ -6,13 +6,16 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from streams.models import Notice
+from streams.models import Notice, NoticeEvent
 
 # Where an operator goes from there, by what the notice names; the first one counts.
 _PAGES = {
     "rotation_id": "admin:streams_rotation_change",
     "secret_id": "admin:streams_secret_change",
+    "endpoint_id": "admin:streams_endpoint_doctor",
 }
+
+_OF_THE_PORTAL = {NoticeEvent.DOCTOR_FAILING, NoticeEvent.DOCTOR_OVER}
 
 
 def as_json(notice: Notice) -> bytes:
@@ -36,8 +39,10 @@ def link(notice: Notice) -> str:
     if not settings.BASE_URL:
         return ""
     for name, page in _PAGES.items():
-        if name in notice.data:
+        if notice.data.get(name):
             return settings.BASE_URL + reverse(page, args=[notice.data[name]])
+    if notice.event in _OF_THE_PORTAL:
+        return settings.BASE_URL + reverse("admin:doctor")
     return settings.BASE_URL + reverse("admin:streams_notice_change", args=[notice.pk])
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
+from django.db.models import QuerySet
 
 from streams import audit
 from streams.access.addresses import address_policy
-from streams.models import Endpoint, Gateway, Secret, SecretFunction, User
+from streams.models import Checkup, Endpoint, Gateway, Secret, SecretFunction, User, Why
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry import adoption
@@ -57,6 +58,8 @@ def apply(
             changes = list(_applied(spec, found, prune=prune))
             if not dry_run:
                 _record(changes, by)
+            # Soon, by a worker; those that are new are examined anyway.
+            Checkup.objects.filter(endpoint__in=touched(changes)).ask(Why.CHANGE)
             transaction.set_rollback(dry_run)
     except models.ProtectedError as exc:
         users = sorted(str(getattr(obj, "slug", obj)) for obj in exc.protected_objects)
@@ -78,6 +81,18 @@ def _record(changes: list[Change], by: User | None) -> None:
                 what=change.name,
                 details={"changes": ", ".join(change.fields)} if change.fields else {},
             )
+
+
+def touched(changes: list[Change]) -> QuerySet[Endpoint]:
+    """The endpoints that these changes are about, themselves or by their secret."""
+    names: dict[str, list[str]] = {"endpoint": [], "secret": []}
+    for change in changes:
+        if change.what in {"created", "changed"}:
+            names[change.kind].append(change.name)
+    secrets = Secret.objects.filter(name__in=names["secret"])
+    return Endpoint.objects.filter(slug__in=names["endpoint"]) | Endpoint.objects.hanging_on(
+        secrets
+    )
 
 
 def _applied(spec: RegistrySpec, found: Found, *, prune: bool) -> Iterator[Change]:

@@ -16,7 +16,15 @@ from django.db.models.functions import Now
 
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
-from streams.models import Mode, Rotation, RotationEvent, RotationState
+from streams.models import (
+    Checkup,
+    Mode,
+    Rotation,
+    RotationEvent,
+    RotationState,
+    Secret,
+    Why,
+)
 from streams.rotation import auditing, machine, telling
 from streams.rotation.lease import Lease, claim
 from streams.rotation.machine import Progress
@@ -157,6 +165,9 @@ class _Worker:
             telling.tell_state(self.rotation.pk)
         if after.state in _TERMINAL:
             auditing.record(after.state, self.rotation)
+            # Whatever it has left behind, the doctor sees it soon.
+            secret = Secret.objects.filter(pk=self.rotation.secret_id)
+            Checkup.objects.hanging_on(secret).ask(Why.ROTATION)
         if (after.step, after.state) != (before.step, before.state):
             logger.info(
                 "rotation_advanced",

@@ -1,19 +1,23 @@
 """`manage.py doctor`: what it ends with, what it shows, and that what it advises helps."""
 
 import io
+import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from streams.doctor import run
-from streams.models import Endpoint, Secret
+from streams.models import Checkup, DoctorRun, Endpoint, Health, Secret, Why
 from streams.rotation import engine, starting
 from tests.doctor.conftest import Clinic, doctor
-from tests.doctor.test_gateways import OTHER, _append, _unquoted
+from tests.doctor.test_gateways import OTHER, _append, _unquoted, remap
 
 FINDING = {
     "id", "severity", "title", "subject", "endpoint", "secret", "sentence", "evidence",
@@ -39,7 +43,7 @@ def test_the_json_has_its_documented_shape(clinic: Clinic) -> None:
 
     told = clinic.run("orders")
 
-    assert set(told) == {"ok", "passed", "findings", "skipped"}
+    assert set(told) == {"ok", "passed", "findings", "skipped", "since", "new", "gone"}
     assert set(told["findings"][0]) == FINDING
     assert {key for one in told["skipped"] for key in one} == {
         "id", "subject", "endpoint", "secret", "reason",
@@ -145,3 +149,80 @@ def test_the_repair_that_it_advises_mends_it(
     call_command(*advised.split()[1:], "--wait", stderr=io.StringIO())
 
     assert clinic.run()["findings"] == []
+
+
+def test_a_run_is_stored_and_the_next_one_tells_the_difference(clinic: Clinic) -> None:
+    gateway = clinic.rest()
+    first = clinic.run()
+    assert (first["since"], first["new"], first["gone"]) == (None, [], [])
+
+    remap(clinic, gateway, clinic.value)
+    second, third = clinic.run(), clinic.run()
+
+    assert [one["id"] for one in second["new"]] == ["mapping-unquoted"]
+    assert second["since"] is not None
+    assert (third["new"], third["gone"]) == ([], [])
+    # What goes through the gateway fails, and what calls the function's URL does not.
+    health = {one.slug: one.health for one in Endpoint.objects.with_health()}  # type: ignore[attr-defined]
+    assert health == {"orders": Health.HEALTHY, "through-rest": Health.FAILING}
+    assert Checkup.objects.get(endpoint=None).health == Health.HEALTHY
+    stored = str(list(DoctorRun.objects.values_list("report", flat=True)))
+    assert clinic.value not in stored
+
+    remap(clinic, gateway, f"'{clinic.value}'")
+    text = " ".join(clinic.write("through-rest").split())
+    assert "Gone since the last run: mapping-unquoted," in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_cannot_be_stored_is_told_all_the_same() -> None:
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(DoctorRun, "streams_doctorrun", "streams_elsewhere")
+    try:
+        status, out, err = doctor("--json")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(DoctorRun, "streams_elsewhere", "streams_doctorrun")
+
+    assert (status, json.loads(out)["findings"]) == (0, [])
+    assert re.search(r"could not be stored \((Operational|Programming)Error\)", err)
+
+
+def test_an_endpoint_is_looked_at_before_it_is_saved(clinic: Clinic) -> None:
+    Endpoint.objects.all().delete()
+    draft = Endpoint(
+        slug="new", title="New", kind="function-url", url=clinic.url, auth="secret-header",
+        secret=clinic.secret,
+    )  # fmt: skip
+
+    well = run.examine_endpoint(draft, engine.account(), seconds=60)
+    draft.auth, draft.region = "sigv4", clinic.aws.region
+    signed = run.examine_endpoint(draft, engine.account(), seconds=60)
+
+    assert well.findings == []
+    assert {"url-buffered", "does-not-open", "secret-refused"} <= {p.check.id for p in well.passes}
+    assert "url-auth" in {one.check.id for one in signed.findings}
+    assert not Endpoint.objects.exists()
+    assert not Checkup.objects.exists()
+
+
+def test_apply_tells_what_the_doctor_finds_and_refuses_nothing(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    registry = tmp_path / "registry.yaml"
+    out = io.StringIO()
+    call_command("export_registry", stdout=out)
+    registry.write_text(out.getvalue().replace("title: Orders", "title: All orders"))
+    clinic.set_variables(SECRET_HEADER=OTHER)
+    doctor()
+    Checkup.objects.update(due_at=timezone.now() + timedelta(hours=1))
+
+    out = io.StringIO()
+    call_command("apply", str(registry), "--examine", stdout=out, stderr=io.StringIO())
+    again = io.StringIO()
+    call_command("apply", str(registry), "--examine", stdout=again, stderr=io.StringIO())
+
+    assert "changed endpoint orders (title)" in out.getvalue()
+    assert "environment-differs" in out.getvalue()
+    assert again.getvalue().splitlines() == ["unchanged secret orders", "unchanged endpoint orders"]
+    assert Checkup.objects.get(endpoint__slug="orders").why == Why.CHANGE

@@ -14,8 +14,13 @@ OTHER = "other-" + "o" * 32
 
 
 def _rest_maps(clinic: Clinic, value: str | None, *, uri: str = "") -> None:
+    """Behind a gateway that maps the header as given."""
+    remap(clinic, clinic.rest(), value, uri=uri)
+
+
+def remap(clinic: Clinic, gateway: Gateway, value: str | None, *, uri: str = "") -> None:
     """Maps the header as given, and deploys."""
-    gateway, apis = clinic.rest(), clinic.aws.client("apigateway")
+    apis = clinic.aws.client("apigateway")
     mapped = {} if value is None else {f"integration.request.header.{HEADER}": value}
     apis.put_integration(
         restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",

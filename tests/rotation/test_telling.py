@@ -16,7 +16,9 @@ from django.utils import timezone
 
 from streams.models import (
     Channel,
+    Checkup,
     Endpoint,
+    Gateway,
     Notice,
     Rotation,
     RotationEvent,
@@ -301,3 +303,32 @@ def test_what_cannot_be_started_is_told_as_overdue(channel: Channel, overdue: Se
         advance_due()
 
     assert told() == ["rotation-overdue"]
+
+
+def test_the_doctor_looks_at_what_a_rotation_has_left(
+    aws: RefusingAws, channel: Channel, rotation: Rotation
+) -> None:
+    Gateway.objects.create(
+        secret=rotation.secret, type="rest", api_id="a1", resource_id="r1", method="GET",
+        stage="prod", url="https://gateway.example/orders", region="eu-central-1",
+    )  # fmt: skip
+    far = Now() + DAY
+    for slug, kind, url, secret in [
+        ("own", "function-url", "https://example.com/", rotation.secret),
+        ("through", "gateway", "https://gateway.example/orders", None),
+        ("other", "http", "https://example.com/", None),
+    ]:
+        made = Endpoint.objects.create(
+            slug=slug, title=slug, kind=kind, url=url, secret=secret,
+            auth="secret-header" if secret else "none",
+        )  # fmt: skip
+        Checkup.objects.create(endpoint=made, due_at=far)
+    starting.roll_back(rotation)
+    assert not Checkup.objects.due().exists()
+
+    for _ in range(2):
+        turn(rotation)
+
+    assert rotation.state == RotationState.FAILED
+    due = Checkup.objects.due().order_by("pk").values_list("endpoint__slug", "why")
+    assert list(due) == [("own", "rotation"), ("through", "rotation")]

@@ -13,7 +13,15 @@ from streams.doctor.checks import (
     rotations,
     s3,
 )
-from streams.doctor.checks.check import ALL, Check, Finding, Found, Severity, SkippedError
+from streams.doctor.checks.check import (
+    ALL,
+    Check,
+    Finding,
+    Found,
+    Severity,
+    SkippedError,
+    UnsureError,
+)
 
 __all__ = [
     "ALL",
@@ -22,6 +30,7 @@ __all__ = [
     "Found",
     "Severity",
     "SkippedError",
+    "UnsureError",
     "accounts",
     "bodies",
     "endpoints",

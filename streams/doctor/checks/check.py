@@ -21,7 +21,11 @@ class Severity(StrEnum):
 
 
 class SkippedError(Exception):
-    """The check cannot tell, or does not apply here: says why in a sentence."""
+    """The check does not apply here: says why in a sentence."""
+
+
+class UnsureError(SkippedError):
+    """The check cannot tell this time: what it found before may still be so."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ def check(
 
 
 def known(fact: T | Unread) -> T:
-    """The fact, where it could be read. Raises `SkippedError`."""
+    """The fact, where it could be read. Raises `SkippedError`: it is missing, or nobody knows."""
     if isinstance(fact, Unread):
-        raise SkippedError(fact.reason)
+        raise SkippedError(fact.reason) if fact.missing else UnsureError(fact.reason)
     return fact
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known
+from streams.doctor.checks.check import Found, Severity, SkippedError, UnsureError, check, known
 from streams.doctor.checks.functions import GONE, place
 from streams.doctor.facts import Answer, EndpointFacts, FunctionFacts, Unread
 from streams.doctor.remedies import RaiseTimeout
@@ -158,7 +158,7 @@ def _open(endpoint: EndpointFacts, how: str, fix: str) -> Iterator[Found]:
         raise SkippedError("It checks no secret.")
     verdict = wrong[how]
     if verdict == Verdict.UNSURE:
-        raise SkippedError("No answer came that would tell.")
+        raise UnsureError("No answer came that would tell.")
     if verdict == Verdict.ACCEPTED:
         yield Found(
             f"The origin of {endpoint.endpoint} lets a request in {how}.",
@@ -283,7 +283,7 @@ def _sentence(hint: str) -> str:
 def _answer(endpoint: EndpointFacts) -> Answer:
     answer = known(endpoint.right)
     if answer.code == BusyError.code:
-        raise SkippedError(answer.sentence)
+        raise UnsureError(answer.sentence)
     return answer
 
 

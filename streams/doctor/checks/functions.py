@@ -9,7 +9,15 @@ from django.utils.crypto import constant_time_compare
 from streams.aws.functions import PUBLIC, Alias, Configuration, Statement, UrlConfig
 from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
+from streams.doctor.checks.check import (
+    Found,
+    Severity,
+    SkippedError,
+    UnsureError,
+    check,
+    known,
+    unreadable,
+)
 from streams.doctor.facts import EndpointFacts, FunctionFacts, Unread
 from streams.doctor.remedies import CloseInvoke, MakeUrl, PermitUrl, Place, PutBack, StreamUrl
 from streams.models import Kind
@@ -86,7 +94,7 @@ def alias_missing(function: FunctionFacts) -> Iterator[Found]:
 def not_active(function: FunctionFacts) -> Iterator[Found]:
     state = known(function.served).state
     if state == "Pending":
-        raise SkippedError("AWS is making it ready.")
+        raise UnsureError("AWS is making it ready.")
     # One that nobody has called for weeks is `Inactive`, and wakes up when it is called.
     if state == "Failed":
         yield Found(
@@ -391,7 +399,7 @@ def alias_behind(function: FunctionFacts) -> Iterator[Found]:
     if not function.holds:
         raise SkippedError("It is not the one of its pair that is known to be in use.")
     if function.secret and function.secret.rotating:
-        raise SkippedError(f"A rotation of {function.secret.name} is under way.")
+        raise UnsureError(f"A rotation of {function.secret.name} is under way.")
     differs = list(_unreleased(function, known(function.latest), known(function.served)))
     if differs:
         yield Found(
@@ -511,7 +519,7 @@ def _value(function: FunctionFacts) -> str:
     if secret is None:
         raise SkippedError("It checks no secret that is registered.")
     if secret.rotating:
-        raise SkippedError(f"A rotation of {secret.name} is under way.")
+        raise UnsureError(f"A rotation of {secret.name} is under way.")
     if not function.holds:
         raise SkippedError("It is not the one of its pair that is known to be in use.")
     return known(secret.value)

@@ -9,7 +9,15 @@ from django.utils.crypto import constant_time_compare
 from streams.aws.gateways import Mapped
 from streams.doctor import terraform
 from streams.doctor.checks.accounts import CREDENTIALS
-from streams.doctor.checks.check import Found, Severity, SkippedError, check, known, unreadable
+from streams.doctor.checks.check import (
+    Found,
+    Severity,
+    SkippedError,
+    UnsureError,
+    check,
+    known,
+    unreadable,
+)
 from streams.doctor.checks.functions import GONE
 from streams.doctor.facts import GatewayFacts, Unread
 from streams.doctor.remedies import PutBack
@@ -338,7 +346,7 @@ def refused(gateway: GatewayFacts) -> Iterator[Found]:
     if verdict is None:
         raise SkippedError("Its address is not registered.")
     if verdict == Verdict.UNSURE:
-        raise SkippedError("No answer came that would tell.")
+        raise UnsureError("No answer came that would tell.")
     if verdict == Verdict.REFUSED:
         yield Found(
             f"A request through {gateway.name} was refused.",
@@ -372,7 +380,7 @@ def _mapped(gateway: GatewayFacts) -> Mapped:
 def _value(gateway: GatewayFacts) -> str:
     assert gateway.secret is not None
     if gateway.secret.rotating:
-        raise SkippedError(f"A rotation of {gateway.secret.name} is under way.")
+        raise UnsureError(f"A rotation of {gateway.secret.name} is under way.")
     return known(gateway.secret.value)
 
 

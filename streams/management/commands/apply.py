@@ -1,15 +1,17 @@
 """`manage.py apply`: makes the registry what a file says."""
 
+import contextlib
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from streams.aws.failures import ControlError
 from streams.models import Secret
-from streams.registry.apply import apply
+from streams.registry.apply import Change, apply, touched
 from streams.registry.parse import RegistryError, parse
 from streams.rotation import elsewhere, engine
 from streams.rotation.problems import UnfitError
@@ -26,6 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE", help="YAML; - for standard input")
         parser.add_argument("--dry-run", action="store_true", help="say what would change")
         parser.add_argument("--prune", action="store_true", help="remove what FILE does not name")
+        parser.add_argument(
+            "--examine",
+            action="store_true",
+            help="have the doctor look at what was changed and tell what it finds",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -39,6 +46,15 @@ class Command(BaseCommand):
         if not options["dry_run"]:
             for name in [secret.name for secret in spec.secrets if secret.stored_at()]:
                 self._put(Secret.objects.get(name=name))
+            if options["examine"]:
+                self._examine(changes)
+
+    def _examine(self, changes: list[Change]) -> None:
+        slugs = touched(changes).order_by("slug").values_list("slug", flat=True)
+        # It ends with 1 where it found errors; the registry is what the file says even so.
+        with contextlib.suppress(SystemExit):
+            if slugs:
+                call_command("doctor", *slugs, stdout=self.stdout, stderr=self.stderr)
 
     def _put(self, secret: Secret) -> None:
         """What is stored here is to stand in Secrets Manager too. The next rotation sees to it."""

@@ -4,14 +4,17 @@ import json
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from streams.doctor import repairs, run
+from streams.doctor import describing, repairs, run, storing
 from streams.doctor.checks import Finding, Severity
+from streams.doctor.comparing import key
 from streams.doctor.run import Report
+from streams.doctor.storing import Difference
 from streams.models import Endpoint
 from streams.rotation.engine import account
 from streams.tasks import ring_notices
@@ -23,7 +26,7 @@ _LATE = "The time of this run was up before this could be looked at."
 class Command(BaseCommand):
     help = (
         "Looks for faults of endpoints, of what they hang on in AWS, and of this portal. Changes "
-        "nothing without --fix. Exit status 1 if there are errors, 2 if it could not run."
+        "nothing there without --fix. Exit status 1 if there are errors, 2 if it could not run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,26 +58,28 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> None:
         endpoints = _endpoints(options["slugs"])
-        deadline, report = self._examined(endpoints, options)
+        deadline, report, difference = self._examined(endpoints, options)
         results: list[dict[str, Any]] = []
         if chosen := repairs.in_order(report.findings) if options["fix"] else []:
             if not options["json"]:
-                self._print(report)
+                self._print(report, difference)
             results = self._mended(chosen, deadline, asks=not options["yes"])
         if results:
-            deadline, report = self._examined(endpoints, options)
+            deadline, report, difference = self._examined(endpoints, options)
         if options["json"]:
-            told = _foretelling(described(report), report, deadline)
+            told = _foretelling(describing.described(report), report, deadline) | asdict(difference)
             told |= {"repairs": results} if options["fix"] else {}
             self.stdout.write(json.dumps(told, indent=2))
         elif results or not chosen:
-            self._print(report)
+            self._print(report, difference)
         if report.fails or any(one["problem"] for one in results):
             raise SystemExit(1)
 
     def _examined(
         self, endpoints: list[Endpoint] | None, options: dict[str, Any]
-    ) -> tuple[float, Report]:
+    ) -> tuple[float, Report, Difference]:
+        """Until when it may read, what it found, and how that differs from the last run."""
+        began = time.monotonic()
         report = run.examine(
             endpoints,
             account(),
@@ -82,7 +87,17 @@ class Command(BaseCommand):
             say=lambda what: self.stderr.write(f"looking at {what}"),
             web=options["web"],
         )
-        return time.monotonic() + options["seconds"], report
+        seconds = time.monotonic() - began
+        difference = self._stored(report, seconds=seconds, complete=endpoints is None)
+        return time.monotonic() + options["seconds"], report, difference
+
+    def _stored(self, report: Report, **about: Any) -> Difference:
+        try:
+            return storing.store(report, **about)
+        except DatabaseError as exc:
+            # What was found is worth more than its place in the history.
+            self.stderr.write(f"This run could not be stored ({type(exc).__name__}).")
+            return Difference(since=None, new=[], gone=[])
 
     def _mended(
         self, chosen: list[Finding], deadline: float, *, asks: bool
@@ -108,18 +123,24 @@ class Command(BaseCommand):
         except EOFError:
             return False
 
-    def _print(self, report: Report) -> None:
+    def _print(self, report: Report, difference: Difference) -> None:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        new = {key(one) for one in difference.new}
         console = Console(file=cast("IO[str]", self.stdout))
         table = Table("severity", "what", "finding", title="Findings", show_lines=True)
         for one in report.findings:
             severity = Text(one.check.severity, style=_COLOURS[one.check.severity])
-            table.add_row(severity, Text(_where(one, "\n")), Text(_told(one)))
+            what = _where(one, "\n")
+            if key(describing.finding(one)) in new:
+                what += "\nnew since the last run"
+            table.add_row(severity, Text(what), Text(_told(one)))
         if report.findings:
             console.print(table)
+        for gone in difference.gone:
+            console.print(Text(f"Gone since the last run: {gone['id']}, {gone['subject']}."))
         counted = ", ".join(
             f"{sum(one.check.severity == severity for one in report.findings)} {severity}"
             for severity in Severity
@@ -200,39 +221,3 @@ def _foretelling(told: dict[str, Any], report: Report, deadline: float) -> dict[
         if finding.found.repair:
             row["repair"]["preview"] = previews[finding.found.repair]
     return told
-
-
-def described(report: Report) -> dict[str, Any]:
-    """What `--json` tells: stable, and without a value. Not yet what repairs would do."""
-    return {
-        "ok": not report.fails,
-        "passed": report.passed,
-        "findings": [
-            {
-                "id": one.check.id,
-                "severity": one.check.severity,
-                "title": one.check.title,
-                "subject": one.subject.name,
-                "endpoint": one.subject.endpoint or None,
-                "secret": one.subject.secret_name or None,
-                "sentence": one.found.sentence,
-                "evidence": list(one.found.evidence),
-                "consequence": one.check.consequence,
-                "fix": one.found.fix,
-                "cli": list(one.found.cli),
-                "terraform": one.found.terraform,
-                "repair": {"sentence": one.found.repair.sentence} if one.found.repair else None,
-            }
-            for one in report.findings
-        ],
-        "skipped": [
-            {
-                "id": one.check.id,
-                "subject": one.subject.name,
-                "endpoint": one.subject.endpoint or None,
-                "secret": one.subject.secret_name or None,
-                "reason": one.reason,
-            }
-            for one in report.skipped
-        ],
-    }
