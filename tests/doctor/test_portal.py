@@ -223,7 +223,7 @@ def test_a_worker_without_the_scheduler_is_told_from_none(
 ) -> None:
     _no_tick(settings)
     redis = broker("redis", tmp_path / "redis")
-    settings.CELERY_BROKER_URL = redis.url
+    settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT = redis.url, None
     worker = subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--concurrency", "1"],
         env=os.environ | {"CELERY_BROKER_URL": redis.url, "SPILLWAY_STATE_DIR": str(tmp_path)},
