@@ -110,11 +110,13 @@ class Sandbox:
             settings["Environment"] = {"Variables": dict(environment)}
         try:
             functions.create_function(FunctionName=name, Code={"ZipFile": package}, **settings)
+            # Until it is made, AWS refuses to change it.
+            made = functions.get_waiter("function_updated_v2")
+            made.config.delay = 0.05
+            made.wait(FunctionName=name)
         except functions.exceptions.ResourceConflictException:
             functions.update_function_code(FunctionName=name, ZipFile=package)
             functions.update_function_configuration(FunctionName=name, **settings)
-        # Until then another change of it is refused, as AWS does.
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
         if policies:
             self.open_to_everyone(name, url_auth)
         return self.function_url(name, url_auth=url_auth, invoke_mode=invoke_mode)
