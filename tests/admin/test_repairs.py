@@ -1,4 +1,4 @@
-"""Repairs from the doctor's page, over the sandbox."""
+"""Repairs from the doctor's page, and the check before an endpoint is saved: over the sandbox."""
 
 import json
 import threading
@@ -14,6 +14,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from portal.celery import app
+from sandbox.client import Sandbox
 from streams.access.roles import Role
 from streams.doctor import run, storing
 from streams.models import (
@@ -27,7 +28,7 @@ from streams.models import (
     Why,
 )
 from streams.rotation import engine, starting
-from tests.admin.test_admin import stored
+from tests.admin.test_admin import ENDPOINT_FORM, stored
 from tests.doctor import conftest, test_repairs
 from tests.doctor import test_faults as faults
 from tests.doctor.conftest import Clinic
@@ -244,3 +245,74 @@ def test_there_is_no_page_for_what_was_not_found(
     page = reverse("admin:doctor_fix", args=[pk, number])
 
     assert person(Role.OPERATOR).get(page).status_code == 404
+
+
+def form(clinic: Clinic, **fields: str) -> dict[str, str]:
+    return ENDPOINT_FORM | {
+        "title": "Fresh", "slug": "fresh", "kind": "function-url", "url": clinic.url,
+        "auth": "secret-header", "secret": str(clinic.secret.pk), **fields,
+    }  # fmt: skip
+
+
+def test_a_check_before_saving_tells_what_is_found_and_stores_nothing(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    faults._second_statement_is_gone(clinic)
+    administrator, before = person(Role.ADMINISTRATOR), rows()
+    add = reverse("admin:streams_endpoint_add")
+    assert 'name="_check"' in text(administrator.get(add))
+
+    told = text(administrator.post(add, form(clinic, description="By hand.", _check="")))
+
+    assert "Checked, not saved: 1 finding </h2>" in told
+    assert "(permission-invoke, function " in told
+    assert 'value="fresh"' in told
+    assert "By hand.</textarea>" in told
+    assert changes(proxy) == []
+    assert rows() == before
+    clinic.told += told
+    # An endpoint that is there is looked at as the form has it.
+    endpoint = Endpoint.objects.get()
+    change = reverse("admin:streams_endpoint_change", args=[endpoint.pk])
+    other = form(clinic, slug="orders", url=f"{clinic.url}?nothing=here", secret="", auth="none")
+    assert "Checked, not saved:" in text(administrator.post(change, other | {"_check": ""}))
+    assert rows() == before
+
+    saved = administrator.post(add, form(clinic))
+
+    assert saved.status_code == 302
+    assert Endpoint.objects.filter(slug="fresh").exists()
+
+
+def test_what_a_form_may_not_say_is_not_asked_either(clinic: Clinic, proxy: Proxy) -> None:
+    """Whoever could have a secret sent anywhere would read it there."""
+    operator, viewer = person(Role.OPERATOR), person(Role.VIEWER, "viewer")
+    add = reverse("admin:streams_endpoint_add")
+    change = reverse("admin:streams_endpoint_change", args=[Endpoint.objects.get().pk])
+
+    refused = text(operator.post(add, form(clinic, _check="")))
+    wrong = text(operator.post(add, ENDPOINT_FORM | {"slug": "Not A Slug", "_check": ""}))
+
+    assert "is for an administrator to say" in refused
+    assert "Use lower-case letters" in wrong
+    assert "Checked, not saved" not in refused + wrong
+    assert viewer.post(change, form(clinic, _check="")).status_code == 403
+    assert 'name="_check"' not in text(viewer.get(change))
+    assert proxy.calls == []
+
+
+def test_where_aws_does_not_answer_a_check_is_skipped(
+    clinic: Clinic, aws: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("streams.admin.checking.SECONDS", 3.0)
+    engine.account.cache_clear()
+
+    told = text(
+        person(Role.ADMINISTRATOR).post(
+            reverse("admin:streams_endpoint_add"), form(clinic, _check="")
+        )
+    )
+
+    assert "checks skipped</summary>" in told
+    assert 'value="fresh"' in told
