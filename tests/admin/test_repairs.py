@@ -14,7 +14,6 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from portal.celery import app
-from sandbox.client import Sandbox
 from streams.access.roles import Role
 from streams.doctor import run, storing
 from streams.models import (
@@ -301,18 +300,24 @@ def test_what_a_form_may_not_say_is_not_asked_either(clinic: Clinic, proxy: Prox
     assert proxy.calls == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"kind": "s3", "url": "", "bucket": "exports", "key": "a.csv", "region": "eu-central-1"},
+        {"kind": "lambda", "url": "", "function": "orders-export", "region": "eu-central-1"},
+    ],
+)
 def test_where_aws_does_not_answer_a_check_is_skipped(
-    clinic: Clinic, aws: Sandbox, monkeypatch: pytest.MonkeyPatch
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("streams.admin.checking.SECONDS", 3.0)
     engine.account.cache_clear()
+    other = {"auth": "sigv4", "secret": ""} if fields else {}
+    add = reverse("admin:streams_endpoint_add")
 
-    told = text(
-        person(Role.ADMINISTRATOR).post(
-            reverse("admin:streams_endpoint_add"), form(clinic, _check="")
-        )
-    )
+    told = text(person(Role.ADMINISTRATOR).post(add, form(clinic, **fields, **other, _check="")))
 
     assert "checks skipped</summary>" in told
+    assert "AWS did not answer" in told
     assert 'value="fresh"' in told

@@ -66,12 +66,20 @@ def faults(page: Page, paths: list[str]) -> list[str]:
         assert answer is not None
         assert answer.status == 200, path
         page.wait_for_load_state("networkidle")
-        for scheme, width in LOOKS:
-            page.set_viewport_size({"width": width, "height": 844})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            for what in _faults(page):
-                found.setdefault(what, f"{what} on {path} ({scheme}, {width} px)")
+        for what, look in faults_here(page).items():
+            found.setdefault(what, f"{what} on {path} ({look})")
     return list(found.values())
+
+
+def faults_here(page: Page) -> dict[str, str]:
+    """What is wrong with the page that is open, and in which look."""
+    found: dict[str, str] = {}
+    for scheme, width in LOOKS:
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for what in _faults(page):
+            found.setdefault(what, f"{scheme}, {width} px")
+    return found
 
 
 def _faults(page: Page) -> Iterator[str]:
