@@ -37,8 +37,8 @@ def repair_page(request: HttpRequest, run: int, number: int) -> HttpResponse:
     }
     if request.method == "POST":
         context |= _done(row, request.POST.get("shown", ""), by=staff(request))
+        # Where a rotation does it, its end has the doctor look.
         if not context.get("rotation"):
-            # What is looked at when a rotation ends is asked for by that.
             _look_again(endpoint, by=request.user.get_username())
         ring_notices()
     else:
@@ -89,6 +89,7 @@ def _done(row: dict[str, Any], shown: str, *, by: User) -> dict[str, Any]:
         ring(advance_rotation, outcome.rotation)
     return {
         "is_gone": outcome.state is repairs.State.ALREADY,
+        "is_mended": outcome.state is repairs.State.MENDED,
         "done": outcome.done,
         "rotation": outcome.rotation,
     }

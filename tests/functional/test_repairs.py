@@ -1,7 +1,12 @@
 """From a fault to its end at /operate/: a real Chromium, server, worker and sandbox."""
 
+import json
 import secrets
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 import sandbox
 from sandbox.client import Sandbox
 from tests.functional.browsing import browser, complaints, page, sign_in
-from tests.functional.conftest import ROOT, Portal, running
+from tests.functional.conftest import ROOT, Portal, running, until
 from tests.functional.origin import Origin
 from tests.functional.test_accessibility import faults_here
 from tests.functional.test_doctor import worker
@@ -88,3 +93,41 @@ def test_a_fault_is_found_before_saving_and_mended_by_keyboard(
 
     log = Path(portal.folder / "log").read_text()
     assert portal.environment["ORDERS"] not in log + page.content()
+
+
+def test_a_repair_goes_on_when_its_page_is_left(portal: Portal, page: Page, aws: Sandbox) -> None:
+    functions = aws.client("lambda")
+    known = {one["Sid"] for one in _statements(aws)} & {"public-invoke", "spillway-invoke-via-url"}
+    for name in known:
+        functions.remove_permission(FunctionName="orders-export", StatementId=name)
+    looked = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "orders"],
+        cwd=ROOT, env=portal.environment, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert looked.returncode == 1, looked.stderr
+    begun, mended = _recorded(portal, "doctor.repair-begun"), _recorded(portal, "doctor.repaired")
+    sign_in(page, "op")
+    page.goto("/operate/streams/endpoint/1/doctor/")
+    page.get_by_role("link", name="Fix for me").click()
+    page.get_by_role("button", name="Fix it").click(no_wait_after=True)
+    assert until(lambda: _recorded(portal, "doctor.repair-begun") > begun, 20)
+
+    page.context.close()
+
+    assert until(lambda: _recorded(portal, "doctor.repaired") > mended, 20), portal.log
+    assert len(_statements(aws)) == 2
+
+
+def _statements(aws: Sandbox) -> list[dict[str, str]]:
+    policy = aws.client("lambda").get_policy(FunctionName="orders-export")["Policy"]
+    found: list[dict[str, str]] = json.loads(policy)["Statement"]
+    return found
+
+
+def _recorded(portal: Portal, action: str) -> int:
+    """How often."""
+    with closing(sqlite3.connect(portal.folder / "db.sqlite3", timeout=20)) as database:
+        (count,) = database.execute(
+            "select count(*) from streams_auditentry where action = ?", [action]
+        ).fetchone()
+    return int(count)
