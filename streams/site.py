@@ -36,8 +36,13 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # the package has n
     def extra_urls(self) -> list[URLPattern]:
         # Late, for the same reason.
         from streams.admin.doctor import portal_page
+        from streams.admin.repairs import repair_page
 
-        return [path("doctor/", self.admin_view(portal_page), name="doctor")]
+        fix = "doctor/runs/<int:run>/<int:number>/fix/"
+        return [
+            path("doctor/", self.admin_view(portal_page), name="doctor"),
+            path(fix, self.admin_view(repair_page), name="doctor_fix"),
+        ]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """With the pages that are no table's, among the tables of their app."""

@@ -8,11 +8,13 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from streams.access.mending import may_mend
 from streams.admin.base import staff
 from streams.doctor import comparing, engine
 from streams.models import Checkup, DoctorRun, Endpoint, Health, User
@@ -62,6 +64,8 @@ def page(
         **_progress(row),
         **(_told(run) if run else {}),
     }
+    if context["is_last"]:
+        _offer_repairs(request, run, context["findings"])
     if endpoint is None:
         context["troubled"] = _troubled(staff(request))
     return render(request, "admin/streams/doctor/page.html", context)
@@ -122,6 +126,13 @@ def _told(run: DoctorRun) -> dict[str, Any]:
         "skipped": report["skipped"],
         "compared": report["since"] is not None,
     }
+
+
+def _offer_repairs(request: HttpRequest, run: Any, findings: list[dict[str, Any]]) -> None:
+    """To those who may have them done."""
+    for number, one in enumerate(findings):
+        if one["repair"] and may_mend(staff(request), run.checkup.endpoint, one):
+            one["repair_page"] = reverse("admin:doctor_fix", args=[run.pk, number])
 
 
 def _troubled(user: User) -> list[Any]:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
 
+from streams.admin import checking
 from streams.admin.base import RecordingAdmin, staff
 from streams.admin.doctor import HealthFilter, badge, page
 from streams.models import Checkup, Endpoint, Grant, Secret, User, Why
@@ -39,8 +40,13 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
             "limits",
         )  # fmt: skip
 
-    # Whose form it is.
+    # Whose form it is, and whether it is to be checked and not to be saved.
     user: ClassVar[User]
+    is_draft: ClassVar[bool]
+
+    def is_valid(self) -> bool:
+        # What is not valid is shown again, with all that was entered.
+        return super().is_valid() and not self.is_draft
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -113,7 +119,11 @@ class EndpointAdmin(RecordingAdmin):
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form = super().get_form(request, *args, **kwargs)
         form.user = staff(request)
+        form.is_draft = checking.is_asked(request)
         return form
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return checking.offer(request, super().changeform_view(request, *args, **kwargs))
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "secret":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,9 +17,23 @@ from django.urls import URLPattern, URLResolver, reverse
 from streams import audit
 from streams.access.roles import Role
 from streams.admin.base import RecordingAdmin
-from streams.models import Channel, Download, Endpoint, Notice, Rotation, Secret, User
+from streams.doctor import storing
+from streams.doctor.run import judged
+from streams.models import (
+    Channel,
+    Checkup,
+    DoctorRun,
+    Download,
+    Endpoint,
+    Notice,
+    Rotation,
+    Secret,
+    User,
+    Why,
+)
 from tests.admin import test_admin
 from tests.admin.test_admin import ENDPOINT_FORM, VALUE, stored
+from tests.admin.test_doctor import BROKEN
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +47,7 @@ ONLY: dict[str, list[Role]] = {
     "streams_endpoint_add": OPERATORS,
     "streams_secret_rotation": OPERATORS,
     "streams_secret_revelation": ADMINISTRATORS,
+    "doctor_fix": OPERATORS,
     "streams_channel_test": ADMINISTRATORS,
     "streams_channel_renew_key": ADMINISTRATORS,
     "auth_user_password_change": ADMINISTRATORS,
@@ -68,10 +84,18 @@ def addresses() -> Iterator[tuple[str | None, str]]:
         for model in admin.site._registry
     }
     audit.record("test.ran", by=None, what="so that there is an entry")
+    examined()
     rows["streams/auditentry/"] = admin_model("auditentry")._default_manager.first()
     for name, route in walked(admin.site.get_urls()):
         row: Any = next((row for prefix, row in rows.items() if route.startswith(prefix)), None)
         yield name, "/operate/" + filled(route, row)
+
+
+def examined() -> None:
+    """So that there is a finding with a repair; of what is gone, so that AWS is not asked."""
+    row, _ = Checkup.objects.get_or_create(endpoint=Endpoint.objects.get())
+    gone = judged([replace(BROKEN, secret_name="")])
+    storing.record(row, gone, why=Why.SCHEDULE, seconds=1)
 
 
 def admin_model(name: str) -> type[Model]:
@@ -90,6 +114,8 @@ def walked(patterns: Any, before: str = "") -> Iterator[tuple[str | None, str]]:
 
 def filled(route: str, row: Model | None) -> str:
     kind = ContentType.objects.get_for_model(Endpoint)
+    if route.startswith("doctor/runs/"):
+        return f"doctor/runs/{DoctorRun.objects.get().pk}/0/fix/"
     if route.startswith("r/"):
         return f"r/{kind.pk}/{Endpoint.objects.get().pk}/"
     route = re.sub(r"\^\(\?P<app_label>.*\)/\$", "streams/", route)

@@ -46,7 +46,7 @@ def paths_of(page: Page, start: str) -> list[str]:
     found, waiting = {_kind(start): start}, [start]
     while waiting:
         page.goto(waiting.pop())
-        for link in page.locator("a[href]").all():
+        for link in page.locator("a[href]:not([download])").all():
             path = urlsplit(str(link.evaluate("link => link.href"))).path
             if path.startswith(start) and _kind(path) not in found:
                 found[_kind(path)] = path
@@ -66,12 +66,20 @@ def faults(page: Page, paths: list[str]) -> list[str]:
         assert answer is not None
         assert answer.status == 200, path
         page.wait_for_load_state("networkidle")
-        for scheme, width in LOOKS:
-            page.set_viewport_size({"width": width, "height": 844})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            for what in _faults(page):
-                found.setdefault(what, f"{what} on {path} ({scheme}, {width} px)")
+        for what, look in faults_here(page).items():
+            found.setdefault(what, f"{what} on {path} ({look})")
     return list(found.values())
+
+
+def faults_here(page: Page) -> dict[str, str]:
+    """What is wrong with the page that is open, and in which look."""
+    found: dict[str, str] = {}
+    for scheme, width in LOOKS:
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for what in _faults(page):
+            found.setdefault(what, f"{scheme}, {width} px")
+    return found
 
 
 def _faults(page: Page) -> Iterator[str]:
