@@ -46,7 +46,7 @@ def paths_of(page: Page, start: str) -> list[str]:
     found, waiting = {_kind(start): start}, [start]
     while waiting:
         page.goto(waiting.pop())
-        for link in page.locator("a[href]").all():
+        for link in page.locator("a[href]:not([download])").all():
             path = urlsplit(str(link.evaluate("link => link.href"))).path
             if path.startswith(start) and _kind(path) not in found:
                 found[_kind(path)] = path
