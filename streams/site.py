@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
@@ -19,7 +20,16 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # the package has n
 
     site_title = "Spillway"
     site_header = "Spillway"
-    index_title = "Operate"
+    index_title = _("Overview")
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """What needs attention and how much is sent, above Django's own list of tables."""
+        # Late: that package registers its pages here as it is imported.
+        from streams.admin.overview import overview
+
+        return super().index(request, (extra_context or {}) | overview(request))  # type: ignore[no-any-return]
 
     @transaction.atomic
     def password_change(

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -17,6 +18,17 @@ def staff(request: HttpRequest) -> User:
     """Who asks, on a page that is for staff alone."""
     assert isinstance(request.user, User)
     return request.user
+
+
+def may_see(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether there is a list of these for whoever asks."""
+    return bool(admin.site.get_model_admin(model).has_view_permission(request))
+
+
+def listed(request: HttpRequest, model: type[Model]) -> Any:
+    """What that list has, in no order; nothing for who may not see it."""
+    found = admin.site.get_model_admin(model).get_queryset(request).order_by()
+    return found if may_see(request, model) else found.none()
 
 
 class RecordingAdmin(ModelAdmin):  # type: ignore[misc]

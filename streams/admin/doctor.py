@@ -71,15 +71,15 @@ def page(
     return render(request, "admin/streams/doctor/page.html", context)
 
 
-def badge(health: str) -> SafeString:
-    """A health as an icon and a word."""
+def badge(health: str, word: Any = "") -> SafeString:
+    """A health as an icon and a word: its own, or one that says more."""
     known = Health(health)
     return format_html(
         '<span class="health health-{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
         known.value,
         _ICONS[known],
-        known.label,
+        word or known.label,
     )
 
 

@@ -8,14 +8,15 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
+from unfold.views import ChangeList
 
-from streams.admin import checking
+from streams.admin import checking, status
 from streams.admin.base import RecordingAdmin, staff
 from streams.admin.doctor import HealthFilter, badge, page
 from streams.models import Checkup, Endpoint, Grant, Secret, User, Why
@@ -69,6 +70,13 @@ class GrantInline(TabularInline):  # type: ignore[misc]
     autocomplete_fields = ("group",)
 
 
+class EndpointList(ChangeList):  # type: ignore[misc]
+    """It leads to the page that is read; that one leads to the form."""
+
+    def url_for_result(self, result: Endpoint) -> str:
+        return reverse("admin:streams_endpoint_status", args=[result.pk])
+
+
 @admin.register(Endpoint)
 class EndpointAdmin(RecordingAdmin):
     form = EndpointForm
@@ -80,6 +88,7 @@ class EndpointAdmin(RecordingAdmin):
     inlines = (GrantInline,)
     list_select_related = ("secret",)
     actions_detail = ("doctor",)
+    change_form_before_template = "admin/streams/endpoint/above.html"
     warn_unsaved_form = True
     fieldsets = (
         (None, {"fields": ("title", "slug", "description", "filename", "enabled")}),
@@ -107,6 +116,31 @@ class EndpointAdmin(RecordingAdmin):
 
     def named(self, obj: Endpoint) -> str:
         return obj.slug
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EndpointList
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        # Where Django itself would lead to the form.
+        own = path("<int:pk>/", wrap(self.status), name="streams_endpoint_status")
+        return [own, *super().get_urls()]
+
+    def status(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """How it is; a POST has its origin tried."""
+        endpoint = self.get_object(request, str(pk))
+        if endpoint is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))  # type: ignore[no-any-return]
+        if not self.has_view_permission(request, endpoint):
+            raise PermissionDenied
+        may_try = self.has_change_permission(request, endpoint)
+        if request.method != "POST":
+            context = self.admin_site.each_context(request) | {"may_try": may_try}
+            return status.page(request, endpoint, context)
+        if not may_try:
+            raise PermissionDenied
+        self.record(request, "tried", self.named(endpoint))
+        return status.tried(request, endpoint)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).operable_by(staff(request)).with_health()

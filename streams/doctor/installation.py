@@ -1,7 +1,7 @@
 """Facts of this installation: its settings and disks, and what runs it."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,7 @@ def deployment() -> DeploymentFacts:
 def portal() -> PortalFacts:
     """All that is found out about this installation."""
     broker, silent, ticked = broker_answers(), *_silence()
-    period: Any = settings.CELERY_BEAT_SCHEDULE["tick"]["schedule"]
-    missed = silent > max(SECONDS, PERIODS * period)
+    missed = silent > _patience()
     return PortalFacts(
         **_deployed(),
         undecryptable=tuple(_undecryptable()),
@@ -54,6 +53,14 @@ def portal() -> PortalFacts:
         installation=front.identity(),
         fronts=front.ask(),
     )
+
+
+def silent_since() -> datetime | None:
+    """Since when the tick has been missed; None where it comes. The database alone is asked."""
+    longest = timedelta(seconds=_patience())
+    row: Any = Installation.objects.annotate(now=Now()).first()
+    since: datetime | None = row and (row.ticked_at or row.made_at)
+    return since if since and row.now - since > longest else None
 
 
 def unmigrated() -> tuple[str, ...]:
@@ -106,6 +113,12 @@ def _silence() -> tuple[float, bool]:
     Installation.objects.here()
     row: Any = Installation.objects.annotate(now=Now()).get()
     return (row.now - (row.ticked_at or row.made_at)).total_seconds(), bool(row.ticked_at)
+
+
+def _patience() -> float:
+    """Seconds after which the tick is missed."""
+    period: Any = settings.CELERY_BEAT_SCHEDULE["tick"]["schedule"]
+    return max(SECONDS, PERIODS * float(period))
 
 
 def _worker(*, broker: bool) -> bool | Unread:

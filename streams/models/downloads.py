@@ -112,6 +112,11 @@ class Download(models.Model):
         ordering = ["-started_at"]
         indexes = [
             models.Index(fields=["user", "endpoint", "-started_at"], name="download_by_user"),
+            models.Index(fields=["endpoint", "-started_at"], name="download_of_endpoint"),
+            # All that is summed up over a time, so that no row need be read for it.
+            models.Index(
+                fields=["started_at", "endpoint", "state", "sent"], name="download_traffic"
+            ),
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="download_running"),
             models.Index(
                 fields=["finished_at"],

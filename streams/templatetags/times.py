@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
+from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 
 register = template.Library()
@@ -20,5 +20,27 @@ def ago(moment: datetime | None) -> SafeString | str:
         return gettext("never")
     recent = timezone.now() - moment < timedelta(minutes=1)
     told = gettext("just now") if recent else gettext("%s ago") % timesince(moment)
+    return _timed(moment, told)
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """`in 3 days` for what is to come, and `ago` for what is past."""
+    if moment is None or moment <= timezone.now():
+        return ago(moment)
+    return _timed(moment, gettext("in %s") % timeuntil(moment))
+
+
+@register.filter
+def within(seconds: float | None) -> str:
+    """`0.31 s`, `12 s` or `3 min`; for None, that it is not known."""
+    if seconds is None:
+        return gettext("unknown")
+    if seconds >= 90:
+        return gettext("%d min") % round(seconds / 60)
+    return gettext("%s s") % number_format(round(seconds, 2), 2 if seconds < 10 else 0)
+
+
+def _timed(moment: datetime, told: str) -> SafeString:
     exact = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, told)

@@ -82,7 +82,8 @@ def pages() -> Iterator[str]:
     yield reverse("admin:index")
     yield f"/operate/streams/secret/{Secret.objects.get().pk}/rotate/"
     yield reverse("admin:doctor")
-    yield reverse("admin:streams_endpoint_doctor", args=[Endpoint.objects.get().pk])
+    for what in ("doctor", "status"):
+        yield reverse(f"admin:streams_endpoint_{what}", args=[Endpoint.objects.get().pk])
     for what in ("test", "key"):
         yield f"/operate/streams/channel/{Channel.objects.get().pk}/{what}/"
     for model, made in admin.site._registry.items():
