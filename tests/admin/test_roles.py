@@ -31,6 +31,7 @@ OPERATORS, ADMINISTRATORS = STAFF[1:], STAFF[2:]
 ONLY: dict[str, list[Role]] = {
     "streams_endpoint_add": OPERATORS,
     "streams_secret_rotation": OPERATORS,
+    "streams_download_stop": OPERATORS,
     "streams_secret_revelation": ADMINISTRATORS,
     "streams_channel_test": ADMINISTRATORS,
     "streams_channel_renew_key": ADMINISTRATORS,
