@@ -26,6 +26,7 @@ HEARTBEAT = 8
 # Seconds over which a speed is told.
 WINDOW = 3.0
 
+COUNTS = ("sent", "speed", "resumes", "seen_at")
 BEGUN = ("status", "first", "size", "total", "proof", "resumable", "filename", "first_byte_at")
 ENDED = (*BEGUN, "sent", "sha256", "resumes", "state", "reason", "seen_at", "finished_at")
 
@@ -181,7 +182,7 @@ def _store(record: Download, fields: Iterable[str]) -> None:
 def _store_counts(moved: Iterable[Download]) -> None:
     """Once a second for each running download: `bulk_update` takes thirty times as long."""
     columns = {field.name: field for field in Download._meta.concrete_fields}
-    *counts, pk = (columns[name] for name in ("sent", "speed", "seen_at", "id"))
+    *counts, pk = (columns[name] for name in (*COUNTS, "id"))
     named = ", ".join(f"{field.column} = %s" for field in counts)
     table = connection.ops.quote_name(Download._meta.db_table)
     statement = f"UPDATE {table} SET {named} WHERE {pk.column} = %s"  # noqa: S608 - our names

@@ -161,6 +161,7 @@ class Relay:
         taken, self._pending = self._pending, 0
         if taken:
             self.record.sent += taken
+            self.record.resumes = self._source.resumes
             self._set_pace(taken, self._loop.time() - self._since)
         elif self._task is None:
             self._task = asyncio.current_task()

@@ -6,9 +6,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Page, expect
 
+from tests.functional.browsing import browser, complaints, page, sign_in
 from tests.functional.conftest import ROOT, Portal
 from tests.functional.origin import Connection, Request, Script, head
+from tests.functional.test_accessibility import faults
+
+__all__ = ["browser", "complaints", "page"]
 
 # Waits for ids, since Django takes longer to start than some downloads are patient.
 OPERATOR = """
@@ -85,3 +90,32 @@ def test_what_an_operator_stops_is_cut_and_not_taken_up_again(
     assert resumed.status == 429
     assert b"It fills the line." in resumed.body
     assert said(operator, answer.value("x-download-id")) == "[False, False]"
+
+
+@pytest.mark.slow
+def test_an_operator_watches_a_download_and_stops_it(portal: Portal, page: Page) -> None:
+    sign_in(page, "op")
+    page.goto("/operate/streams/download/live/")
+    row = page.get_by_role("row").filter(has_text="named")
+    expect(row).to_have_count(0)
+
+    exchange = portal.ask(portal.origin.on(slow), slug="named")
+    exchange.read_head()
+
+    # By itself.
+    expect(row).to_contain_text("of unknown size")
+    expect(row).to_contain_text("B/s")
+    page.get_by_role("button", name="Pause updating").click()
+    expect(page.get_by_role("button", name="Go on updating")).to_be_visible()
+    stop = row.get_by_role("link", name="Stop named for ann")
+    found = faults(page, [page.url, str(stop.evaluate("link => link.href"))])
+    assert not found, "\n".join(found)
+    page.get_by_label("Reason").fill("It fills the line.")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("It will be cut within seconds.")).to_be_visible()
+    expect(row).to_have_count(0)
+    exchange.leave()
+    page.context.clear_cookies()
+    sign_in(page)
+    page.goto("/exports/named/")
+    expect(page.get_by_text("An operator stopped it: It fills the line.").first).to_be_visible()
