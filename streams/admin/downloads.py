@@ -27,8 +27,10 @@ from streams.templatetags.units import size
 PAGED = 10_000
 # By what the latest so many bear, filters are offered.
 RECENT = 5_000
-# Users and exports whose name has what is searched for. More is not looked for by name.
-NAMED = 50
+# So many values a filter offers.
+OFFERED = 50
+# Users and exports whose name has what is searched for. All that they have is sorted by time.
+NAMED = 10
 
 _LOOKS = {
     State.RUNNING: ("busy", "sync"),
@@ -63,7 +65,7 @@ class RecentFilter(admin.SimpleListFilter):
         values = set(latest[:RECENT].values_list(self.field, flat=True))
         if chosen := request.GET.get(str(self.parameter_name)):
             values.add(chosen)
-        return [(value, value) for value in sorted(values - {""})[:NAMED]]
+        return [(value, value) for value in sorted(values - {""})[:OFFERED]]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
@@ -144,11 +146,16 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
             return queryset.filter(pk=UUID(term)), False
         except ValueError:
             pass
-        users = User.objects.filter(username__icontains=term).values_list("username", flat=True)
+        # A name that fits exactly is meant, and is found at once among any number of downloads.
+        if User.objects.filter(username=term).exists():
+            return queryset.filter(username=term), False
+        if Endpoint.objects.filter(slug=term).exists():
+            return queryset.filter(slug=term), False
+        users = User.objects.filter(username__icontains=term).order_by("username")
         exports = Endpoint.objects.filter(Q(slug__icontains=term) | Q(title__icontains=term))
         # The term itself besides: a record outlives the account and the export.
-        names = [term, *users[:NAMED]]
-        slugs = [term, *exports.values_list("slug", flat=True)[:NAMED]]
+        names = [term, *users.values_list("username", flat=True)[:NAMED]]
+        slugs = [term, *exports.order_by("slug").values_list("slug", flat=True)[:NAMED]]
         return queryset.filter(Q(username__in=names) | Q(slug__in=slugs)), False
 
     def live(self, request: HttpRequest) -> HttpResponse:
