@@ -28,7 +28,7 @@ LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 # One of each kind, so that lists are not empty.
 ROWS = """
 from django.utils.timezone import now
-from streams.models import Channel, Notice, Rotation, Secret
+from streams.models import Channel, Download, Notice, Rotation, Secret
 secret = Secret.objects.get(name="guard")
 old, new = secret.versions.order_by("number")
 rotation = Rotation.objects.create(
@@ -38,6 +38,10 @@ rotation = Rotation.objects.create(
 rotation.events.create(step="preflight", text="AWS refuses.")
 channel = Channel.objects.create(name="team", kind="mail", address="team@example.com")
 Notice.objects.test(channel, by="op")
+Download.objects.create(
+    slug="plain", username="ann", state="cut", reason="stopped", stopped_by="op",
+    stop_reason="It fills the line.", finished_at=now(),
+)
 """
 
 
@@ -46,7 +50,7 @@ def paths_of(page: Page, start: str) -> list[str]:
     found, waiting = {_kind(start): start}, [start]
     while waiting:
         page.goto(waiting.pop())
-        for link in page.locator("a[href]").all():
+        for link in page.locator("a[href]:not([download])").all():
             path = urlsplit(str(link.evaluate("link => link.href"))).path
             if path.startswith(start) and _kind(path) not in found:
                 found[_kind(path)] = path
