@@ -26,7 +26,7 @@ function schedule() {
 
 async function look() {
   try {
-    const answer = await fetch(location.href);
+    const answer = await fetch(location.href, { headers: { "X-Requested-With": "live" } });
     if (answer.ok && !answer.redirected) {
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
     }

@@ -35,7 +35,7 @@ from streams.models.fields import UndecryptableError
 from streams.net.errors import OriginError
 from streams.rotation import calendar
 from streams.rotation.engine import account
-from streams.templatetags.times import within
+from streams.templatetags.times import duration
 from streams.templatetags.units import size
 
 # So many of its last downloads tell how it goes, and so many of them are listed.
@@ -71,8 +71,8 @@ def tried(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
         messages.error(request, gettext("The test failed: %s The doctor looks for why.") % exc)
     else:
         told = gettext("It opens: the first byte after %(first)s, then %(size)s in %(rest)s.")
-        words = {"first": within(sample.first), "size": size(sample.size)}
-        messages.success(request, told % (words | {"rest": within(sample.rest)}))
+        words = {"first": duration(sample.first), "size": size(sample.size)}
+        messages.success(request, told % (words | {"rest": duration(sample.rest)}))
     return HttpResponseRedirect(request.path)
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from streams import audit, origins
 from streams.access.identity import Identity
-from streams.delivery import conditions, engine, limits
+from streams.delivery import conditions, engine, limits, stopping
 from streams.delivery.conditions import Answer, Asked
 from streams.delivery.database import in_database_thread
 from streams.delivery.fetching import Fetch, Stream
@@ -80,6 +80,9 @@ def permit(identity: Identity, slug: str, asked: Asked) -> Permitted:
         token=identity.token,
     )
     record.source = audit.current()
+    record.address = record.source.address[:100]
+    if asked.range:
+        stopping.refuse_resume(record)
     if asked.range and _last_was_corrupt(record):
         # A resume would make a whole of it that looks good.
         asked = replace(asked, range=None, if_range=None)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Collection
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -31,7 +33,7 @@ class Engine:
         self.memory = Memory(settings.SEGMENT_MEMORY)
         self.remembered = Remembered()
         self.throttles = Throttles()
-        self.meter = Meter(self.throttles)
+        self.meter = Meter(self.throttles, self._stop)
         self.draining = False
         self._relays: set[Relay] = set()
         self._lane = WideLane(WIDE_PLACES)
@@ -55,6 +57,11 @@ class Engine:
         if relay.throttle is not None:
             self.throttles.leave(relay.throttle)
         self.meter.ended(relay.record, relay.parts)
+
+    def _stop(self, wanted: Collection[UUID]) -> None:
+        """Ends those of them that are carried here."""
+        for relay in [one for one in self._relays if one.record.pk in wanted]:
+            relay.stop()
 
     def drain(self) -> None:
         """The server is going down: what it ends from now on was not the client's doing.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,9 +23,20 @@ PERIOD = 1.0
 GATHER = 0.2
 # An idle download says this often, in periods, that its process lives.
 HEARTBEAT = 8
+# Seconds over which a speed is told.
+WINDOW = 3.0
 
+COUNTS = ("sent", "speed", "resumes", "seen_at")
 BEGUN = ("status", "first", "size", "total", "proof", "resumable", "filename", "first_byte_at")
 ENDED = (*BEGUN, "sent", "sha256", "resumes", "state", "reason", "seen_at", "finished_at")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What had been sent by a moment of the loop's clock."""
+
+    sent: int
+    at: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,14 @@ class Batch:
     keys: Iterable[Key]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the records say of all processes: how many run of each key, and which are to end."""
+
+    running: dict[Key, int]
+    stopping: Collection[UUID]
+
+
 class Meter:
     """Keeps the records of this process's downloads true.
 
@@ -46,19 +65,24 @@ class Meter:
     request waits for the database. What could not be written is written with the next batch.
     """
 
-    def __init__(self, throttles: Throttles) -> None:
+    def __init__(self, throttles: Throttles, stop: Callable[[Collection[UUID]], None]) -> None:
+        """`stop` is given the downloads that operators want to end, whoever carries them."""
         self._throttles = throttles
+        self._stop = stop
         self._parts: dict[UUID, Parts] = {}
         self._live: dict[object, Download] = {}
         self._begun: list[Download] = []
         self._ended: list[Download] = []
-        self._written: dict[object, int] = {}
+        self._written: dict[object, tuple[int, int | None]] = {}
+        self._readings: dict[object, Reading] = {}
+        self._time = asyncio.get_running_loop().time
         self._wake = asyncio.Event()
         self._tick = 0
 
     def began(self, record: Download) -> None:
         """`record` was stored and its head is known."""
         self._live[record.pk] = record
+        self._readings[record.pk] = Reading(record.sent, self._time())
         self._begun.append(record)
         self._wake.set()
 
@@ -68,6 +92,7 @@ class Meter:
             self._parts[record.pk] = parts
         self._live.pop(record.pk, None)
         self._written.pop(record.pk, None)
+        self._readings.pop(record.pk, None)
         self._ended.append(record)
         self._wake.set()
         _log(record)
@@ -91,24 +116,37 @@ class Meter:
         self._wake.clear()
         begun, self._begun = self._begun, []
         ended, self._ended = self._ended, []
+        self._measure()
         moved = [
             record
             for key, record in self._live.items()
-            if record.sent != self._written.get(key) or self._tick % HEARTBEAT == 0
+            if (record.sent, record.speed) != self._written.get(key) or self._tick % HEARTBEAT == 0
         ]
         parts = {r.pk: self._parts.pop(r.pk) for r in ended if r.pk in self._parts}
         keys = self._throttles.keys()
-        if not (begun or ended or moved or keys or self._tick % HEARTBEAT == 0):
+        if not (begun or ended or self._live or keys or self._tick % HEARTBEAT == 0):
             return
         batch = Batch(begun, moved, ended, parts, keys)
+        told = {record.pk: (record.sent, record.speed) for record in moved}
         try:
-            self._throttles.share(await sync_to_async(_write)(batch))
+            seen = await sync_to_async(_write)(batch)
         except DatabaseError as exc:
             logger.warning("downloads_not_recorded", extra={"error": type(exc).__name__})
             self._begun[:0], self._ended[:0] = begun, ended
             self._parts |= parts
         else:
-            self._written |= {record.pk: record.sent for record in moved if record.pk in self._live}
+            self._throttles.share(seen.running)
+            self._stop(seen.stopping)
+            self._written |= {key: value for key, value in told.items() if key in self._live}
+
+    def _measure(self) -> None:
+        """Tells speeds by what was sent since the reading before."""
+        now = self._time()
+        for key, record in self._live.items():
+            before = self._readings[key]
+            if now - before.at >= WINDOW:
+                record.speed = round((record.sent - before.sent) / (now - before.at))
+                self._readings[key] = Reading(record.sent, now)
 
 
 def _log(record: Download) -> None:
@@ -144,17 +182,12 @@ def _store(record: Download, fields: Iterable[str]) -> None:
 def _store_counts(moved: Iterable[Download]) -> None:
     """Once a second for each running download: `bulk_update` takes thirty times as long."""
     columns = {field.name: field for field in Download._meta.concrete_fields}
-    sent, seen_at, pk = columns["sent"], columns["seen_at"], columns["id"]
+    *counts, pk = (columns[name] for name in (*COUNTS, "id"))
+    named = ", ".join(f"{field.column} = %s" for field in counts)
     table = connection.ops.quote_name(Download._meta.db_table)
-    statement = (
-        f"UPDATE {table} SET {sent.column} = %s, {seen_at.column} = %s"  # noqa: S608 - our names
-        f" WHERE {pk.column} = %s"
-    )
+    statement = f"UPDATE {table} SET {named} WHERE {pk.column} = %s"  # noqa: S608 - our names
     values = [
-        [
-            field.get_db_prep_save(getattr(record, field.name), connection)
-            for field in (sent, seen_at, pk)
-        ]
+        [field.get_db_prep_save(getattr(record, field.name), connection) for field in (*counts, pk)]
         for record in moved
     ]
     if values:
@@ -174,8 +207,8 @@ def _store_parts(parts: Mapping[UUID, Parts]) -> None:
     )
 
 
-def _write(batch: Batch) -> dict[Key, int]:
-    """Writes it all or nothing, and counts the downloads of each key."""
+def _write(batch: Batch) -> Seen:
+    """Writes it all or nothing, and looks what the others wrote."""
     now = timezone.now()
     events = [recorded.begun(record) for record in batch.begun]
     events += [recorded.ended(record) for record in batch.ended]
@@ -193,7 +226,8 @@ def _write(batch: Batch) -> dict[Key, int]:
                 _store_parts(batch.parts)
             events += abandoned.interrupted(now)
             audit.append(events)
-        return throttle.running(batch.keys)
+        stopping = Download.objects.stopping().values_list("pk", flat=True)
+        return Seen(throttle.running(batch.keys), set(stopping))
     except DatabaseError:
         # A broken connection is replaced by a new one at the next attempt.
         connections.close_all()

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from streams.delivery.digests import Parts
 from streams.delivery.proving import ProvingSource
+from streams.delivery.stopping import STOPPED
 from streams.delivery.throttle import Throttle
 from streams.models import Download, State
 from streams.net.errors import BodyError, CorruptError, StalledError, TruncatedError
@@ -64,8 +65,8 @@ class Relay:
 
     __slots__ = (
         "_client", "_ended", "_lane", "_loop", "_on_end", "_origin_turn",
-        "_patience", "_pending", "_prompt", "_since", "_source", "_task", "_throttle", "_watch",
-        "_wide", "draining", "record",
+        "_patience", "_pending", "_prompt", "_since", "_source", "_stopped", "_task", "_throttle",
+        "_watch", "_wide", "draining", "record",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,7 @@ class Relay:
         self._pending = 0
         self._prompt = 0
         self._ended = False
+        self._stopped = False
         self._task: asyncio.Task[object] | None = None
         self._loop = asyncio.get_running_loop()
         # Whose turn it is, and since when. A response that never starts is the client's turn.
@@ -102,6 +104,9 @@ class Relay:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._ended:
+            # It was ended before its response was begun; a source that is closed may look finished.
+            raise DownloadCutError("it was ended before it began")
         taken = self._account()
         if taken and self._throttle is not None:
             await self._hold_back(self._throttle.spend(taken))
@@ -118,7 +123,9 @@ class Relay:
 
     async def aclose(self) -> None:
         """Ends whatever has not ended: the client left, or the server is going down."""
-        if self.draining:
+        if self._stopped:
+            self._end(State.CUT, STOPPED)
+        elif self.draining:
             self._end(State.CUT, "shutdown")
         elif self.record.reason:
             self._end(State.CANCELLED, self.record.reason)
@@ -135,6 +142,15 @@ class Relay:
         """What slows it down."""
         return self._throttle
 
+    def stop(self) -> None:
+        """An operator wants its end. Does nothing to what has ended by itself."""
+        self._stopped = True
+        if self._task is None:
+            # The response was not begun yet.
+            self._end(State.CUT, STOPPED)
+        else:
+            self.cut_short()
+
     def cut_short(self) -> None:
         """The server waits no longer. Ends the response; `aclose` writes the rest down."""
         if not self._ended and self._task is not None:
@@ -145,6 +161,7 @@ class Relay:
         taken, self._pending = self._pending, 0
         if taken:
             self.record.sent += taken
+            self.record.resumes = self._source.resumes
             self._set_pace(taken, self._loop.time() - self._since)
         elif self._task is None:
             self._task = asyncio.current_task()

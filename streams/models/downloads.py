@@ -1,11 +1,11 @@
 """Downloads: one row for each, which always ends in the right state."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from django.db import models
-from django.db.models import Q
+from django.db import connections, models
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -58,6 +58,40 @@ class DownloadQuerySet(models.QuerySet["Download"]):
         """Those under way in a process that lives."""
         return self.filter(state=State.RUNNING, seen_at__gte=timezone.now() - LEASE)
 
+    def stopping(self) -> Self:
+        """Those that an operator wants to end, and that have not yet."""
+        return self.filter(state=State.RUNNING, stop_asked_at__isnull=False)
+
+    def peak(self, since: datetime) -> tuple[int, datetime] | None:
+        """How many ran at once at most since then, and when that was first.
+
+        One that has run for more than a day by then is left out, so that few rows are read.
+        """
+        recent = self.filter(started_at__gte=since - timedelta(days=1)).order_by()
+        ended = recent.filter(finished_at__gte=since)
+        begun = (ended | recent.filter(finished_at__isnull=True)).annotate(
+            at=Case(When(started_at__lt=since, then=Value(since)), default=F("started_at")),
+            step=Value(1),
+        )
+        changes = begun.values_list("at", "step").union(
+            ended.values_list("finished_at", Value(-1)), all=True
+        )
+        inner, values = changes.query.sql_with_params()
+        # Those that end at a moment are gone before others begin at it.
+        statement = (
+            f"SELECT at, SUM(step) OVER (ORDER BY at, step) AS total FROM ({inner}) AS changes"  # noqa: S608 - Django's own
+            " ORDER BY total DESC, at LIMIT 1"
+        )
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(statement, values)
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        at, total = row
+        # SQLite's own form of it, or at least none of its zone, which only the models know.
+        at = datetime.fromisoformat(at) if isinstance(at, str) else at
+        return total, at if timezone.is_aware(at) else at.replace(tzinfo=UTC)
+
 
 class Download(models.Model):
     """One answer to one request for bytes, as the portal saw it."""
@@ -100,8 +134,16 @@ class Download(models.Model):
     resumable = models.BooleanField(_("resumable"), default=False)
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     first_byte_at = models.DateTimeField(_("first byte at"), null=True)
+    # Bytes a second, of late; null until that can be told. Means something while it runs.
+    speed = models.BigIntegerField(_("speed"), null=True)
     seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True)
+    # Of the client, as far as the portal knows.
+    address = models.CharField(_("from"), max_length=100, blank=True)
+    # What an operator wants, for the process that carries it to see. It may end otherwise first.
+    stop_asked_at = models.DateTimeField(_("to be stopped since"), null=True)
+    stopped_by = models.CharField(_("stopped by"), max_length=150, blank=True)
+    stop_reason = models.CharField(_("why it was stopped"), max_length=200, blank=True)
 
     # For the audit log, while it runs. Not stored.
     source: Source | None = None
@@ -110,7 +152,12 @@ class Download(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        permissions = [("stop_download", "May stop downloads")]
         indexes = [
+            models.Index(fields=["state", "-started_at"], name="download_by_state"),
+            models.Index(fields=["reason", "-started_at"], name="download_by_reason"),
+            models.Index(fields=["slug", "-started_at"], name="download_by_slug"),
+            models.Index(fields=["username", "-started_at"], name="download_by_username"),
             models.Index(fields=["user", "endpoint", "-started_at"], name="download_by_user"),
             models.Index(fields=["endpoint", "-started_at"], name="download_of_endpoint"),
             # All that is summed up over a time, so that no row need be read for it.
@@ -118,6 +165,11 @@ class Download(models.Model):
                 fields=["started_at", "endpoint", "state", "sent"], name="download_traffic"
             ),
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="download_running"),
+            models.Index(
+                fields=["state", "stop_asked_at"],
+                condition=Q(stop_asked_at__isnull=False),
+                name="download_stopping",
+            ),
             models.Index(
                 fields=["finished_at"],
                 condition=Q(state="failed", diagnosis=""),

@@ -32,13 +32,18 @@ def when(moment: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def within(seconds: float | None) -> str:
-    """`0.31 s`, `12 s` or `3 min`; for None, that it is not known."""
+def duration(seconds: float | None) -> str:
+    """`0.31 s`, `1.9 s`, `12 seconds`, `1 hour, 3 minutes`; for None, that it is not known."""
     if seconds is None:
         return gettext("unknown")
-    if seconds >= 90:
-        return gettext("%d min") % round(seconds / 60)
-    return gettext("%s s") % number_format(round(seconds, 2), 2 if seconds < 10 else 0)
+    if seconds < 10:
+        digits = 2 if seconds < 1 else 1
+        return gettext("%s s") % number_format(round(seconds, digits), digits)
+    if seconds < 60:
+        return gettext("%d seconds") % int(seconds)
+    now = timezone.now()
+    # Its spaces do not break, which nobody sees here, but a search for the words would.
+    return timesince(now, now + timedelta(seconds=seconds)).replace("\xa0", " ")
 
 
 def _timed(moment: datetime, told: str) -> SafeString:

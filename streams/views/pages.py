@@ -96,7 +96,7 @@ def _rows(request: HttpRequest, endpoint: Endpoint) -> list[Download]:
 
 
 def _shown(row: Download) -> dict[str, Any]:
-    words = wording.of(row.reason, cause=row.cause)
+    words = wording.of(row.reason, cause=row.cause, said=row.stop_reason)
     return {
         "id": str(row.pk),
         "state": row.state,

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -26,6 +27,9 @@ _WORDS = {
     "origin_error": Wording(_("The source reported that it failed midway."), AGAIN),
     "shutdown": Wording(_("The portal was restarted while this file was on its way."), RESUME),
     "process_ended": Wording(_("The portal was interrupted while sending this file."), RESUME),
+    "stopped": Wording(
+        _("An operator stopped it."), _("Ask your contact before you start it again.")
+    ),
     "client_left": Wording(_("The connection was closed at your end."), RESUME),
     "client_stalled": Wording(_("Your program stopped reading for too long."), RESUME),
     "origin_unreachable": Wording(_("The source could not be reached."), AGAIN),
@@ -64,10 +68,13 @@ _WORDS = {
 _OTHERWISE = Wording(_("Something went wrong."), AGAIN)
 
 
-def of(reason: str, *, cause: str = "") -> Wording:
+def of(reason: str, *, cause: str = "", said: str = "") -> Wording:
     """The words for a reason or an error code; general ones for a code that has none.
 
     `cause` is what the doctor found. It is for operators, and its readers are told where it is.
+    `said` is why an operator stopped it.
     """
     words = _WORDS.get(reason, _OTHERWISE)
+    if reason == "stopped" and said:
+        words = words._replace(what=gettext("An operator stopped it: %s") % said)
     return words._replace(todo=FOUND) if cause else words

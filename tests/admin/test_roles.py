@@ -46,6 +46,7 @@ OPERATORS, ADMINISTRATORS = STAFF[1:], STAFF[2:]
 ONLY: dict[str, list[Role]] = {
     "streams_endpoint_add": OPERATORS,
     "streams_secret_rotation": OPERATORS,
+    "streams_download_stop": OPERATORS,
     "streams_secret_revelation": ADMINISTRATORS,
     "doctor_fix": OPERATORS,
     "streams_channel_test": ADMINISTRATORS,

@@ -28,7 +28,7 @@ LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 # One of each kind, so that lists are not empty.
 ROWS = """
 from django.utils.timezone import now
-from streams.models import Channel, Notice, Rotation, Secret
+from streams.models import Channel, Download, Notice, Rotation, Secret
 secret = Secret.objects.get(name="guard")
 old, new = secret.versions.order_by("number")
 rotation = Rotation.objects.create(
@@ -38,6 +38,10 @@ rotation = Rotation.objects.create(
 rotation.events.create(step="preflight", text="AWS refuses.")
 channel = Channel.objects.create(name="team", kind="mail", address="team@example.com")
 Notice.objects.test(channel, by="op")
+Download.objects.create(
+    slug="plain", username="ann", state="cut", reason="stopped", stopped_by="op",
+    stop_reason="It fills the line.", finished_at=now(),
+)
 """
 
 

@@ -90,6 +90,17 @@ def test_a_likely_cause_is_for_operators_and_its_users_are_told_whom_to_ask(
         assert b"orders-export" not in page.content
 
 
+def test_the_user_is_told_why_an_operator_stopped_it(browser: Client, ann: User) -> None:
+    stopped = {"state": "cut", "reason": "stopped", "stop_reason": "It fills the <line>."}
+    download(export("orders", everyone=True), ann, **stopped)
+
+    (row,) = browser.get("/exports/orders/progress").json()["downloads"]
+
+    assert row["what"] == "An operator stopped it: It fills the <line>."
+    page = browser.get("/exports/orders/").content.decode()
+    assert "An operator stopped it: It fills the &lt;line&gt;." in page
+
+
 def test_signing_out_needs_a_post(browser: Client) -> None:
     assert browser.get("/accounts/logout/").status_code == 405
     assert browser.post("/accounts/logout/").status_code == 302
