@@ -60,7 +60,7 @@ def test_what_is_known_of_a_running_download_is_shown_and_the_rest_is_not_made_u
     text = page(operator, LIVE)
 
     for told in (
-        "2 downloads", "10.0 MB of 50.0 MB (20%)", "2.0 MB/s", "20 seconds", "after 2 seconds",
+        "2 downloads", "10.0 MB of 50.0 MB (20%)", "2.0 MB/s", "20 seconds", "after 2.5 s",
         "2 times", "192.0.2.7", "0 B of unknown size", "not known yet", "not yet",
     ):  # fmt: skip
         assert told in text, told
