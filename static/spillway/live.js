@@ -45,11 +45,13 @@ function take(fresh) {
     if (now.dataset.again) part.dataset.again = now.dataset.again;
     else delete part.dataset.again;
   }
+  document.dispatchEvent(new Event("live"));
 }
 
-// A form's token differs each time, and says nothing.
+// What says something: not a form's token, which differs each time, nor what is opened or copied here.
 function text(part) {
   const copy = part.cloneNode(true);
-  for (const token of copy.querySelectorAll("[name=csrfmiddlewaretoken]")) token.remove();
+  for (const one of copy.querySelectorAll("[name=csrfmiddlewaretoken], [data-copy]")) one.remove();
+  for (const one of copy.querySelectorAll("details[open]")) one.removeAttribute("open");
   return copy.innerHTML;
 }
