@@ -219,6 +219,7 @@ def test_no_page_is_wider_than_its_window(
         assert overflow <= 0, path
 
 
+@pytest.mark.slow
 def test_operators_pages_load_whole(portal: Portal, page: Page) -> None:
     sign_in(page, "op")
 

@@ -163,6 +163,7 @@ def test_one_that_is_rolled_back_half_way_is_told_once(deployed: Deployed) -> No
     assert told() == ["rotation-rolled-back"]
 
 
+@pytest.mark.slow
 def test_what_was_changed_by_hand_is_found_once_and_put_back(deployed: Deployed) -> None:
     Channel.objects.create(name="ops", kind="mail", address="ops@example.com")
     rest, http = deployed.rest("rest"), deployed.http("http", auto_deploy=False)
