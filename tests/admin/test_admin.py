@@ -71,12 +71,6 @@ def world() -> None:
     )  # fmt: skip
 
 
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("op"))
-    return client
-
-
 def pages() -> Iterator[str]:
     """Every address of the admin that a GET may reach."""
     yield reverse("admin:index")

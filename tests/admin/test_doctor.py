@@ -35,12 +35,6 @@ def _nobody_hears() -> Iterator[None]:
 
 
 @pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("op"))
-    return client
-
-
-@pytest.fixture
 def endpoint() -> Endpoint:
     return Endpoint.objects.create(
         slug="orders", title="Orders", kind="http", url="https://example.com/"

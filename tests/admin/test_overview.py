@@ -38,12 +38,6 @@ pytestmark = pytest.mark.django_db
 INDEX = "/operate/"
 
 
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("op"))
-    return client
-
-
 def text(client: Client, path: str = INDEX) -> str:
     answer = client.get(path)
     assert answer.status_code == 200

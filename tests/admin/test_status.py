@@ -38,12 +38,6 @@ CHUNK = b"x" * 65536
 
 
 @pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("op"))
-    return client
-
-
-@pytest.fixture
 def endpoint() -> Endpoint:
     return Endpoint.objects.create(
         slug="orders", title="Orders", kind="http", url="https://example.com/"

@@ -57,7 +57,7 @@ class Podman:
     folder: Path
 
     def command(self, *words: str) -> list[str]:
-        own = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
+        own = ["--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")]
         # Nothing of systemd, which not every machine runs.
         own += ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"]
         return ["podman", *own, *words]
@@ -125,7 +125,7 @@ def podman() -> Iterator[Podman]:
             running("rm", "--all", "--force", "--time", "0")
             running("image", "rm", "--all", "--force")
             # It leaves this one mounted, and nobody could delete the folder.
-            subprocess.run(["umount", "--quiet", f"{folder}/root/overlay"], check=False)
+            subprocess.run(["umount", "--quiet", f"{folder}/storage/overlay"], check=False)
 
 
 @cache
