@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +19,7 @@ from streams.rotation.engine import waits
 from streams.rotation.problems import RotationError
 from streams.rotation.timeline import StepState, Told
 from streams.tasks import advance_rotation, ring
+from streams.templatetags.times import duration
 
 
 @admin.register(Rotation)
@@ -100,8 +100,8 @@ def _story(request: HttpRequest, rotation: Rotation) -> dict[str, Any]:
 def _sentence(rotation: Rotation, steps: list[Told]) -> str:
     """Where it stands, in one sentence."""
     if rotation.finished_at:
-        took = timesince(rotation.started_at, rotation.finished_at)
-        return gettext("It took %s.") % took
+        took = (rotation.finished_at - rotation.started_at).total_seconds()
+        return gettext("It took %s.") % duration(took)
     number = [step.name for step in steps].index(rotation.step) + 1
     told = (
         gettext("Going back, at %(step)s.")
