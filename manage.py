@@ -6,6 +6,10 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import Error as DatabaseError
+
+# Whoever runs code of their own is helped by a traceback.
+DEVELOPERS = {"shell", "dbshell", "test"}
 
 
 def main() -> None:
@@ -15,6 +19,15 @@ def main() -> None:
     except ImproperlyConfigured as exc:
         # A wrong setting is the operator's to mend: the sentence helps, a traceback does not.
         sys.exit(f"spillway: {exc}")
+    except DatabaseError:
+        command, *words = sys.argv[1:]
+        if command in DEVELOPERS or "--traceback" in words:
+            raise
+        from streams.management import failures
+
+        if sentence := failures.of_database(migrating=command == "migrate"):
+            sys.exit(f"spillway: {sentence}")
+        raise
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _site(plan: Plan) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         directory = Path(scratch)
-        made = certificates.make(directory)
+        made = certificates.make(directory, "localhost")
         origin = Child.start(
             [sys.executable, "-m", "bench.origin", made.chain, made.key],
             log=directory / "origin.log",

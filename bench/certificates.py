@@ -20,8 +20,8 @@ class Certificates:
     key: Path
 
 
-def make(directory: Path) -> Certificates:
-    """Writes a new authority and a certificate for 127.0.0.1, valid for a day."""
+def make(directory: Path, *names: str) -> Certificates:
+    """Writes a new authority and a certificate for 127.0.0.1 and `names`, valid for a day."""
     made = Certificates(
         directory / "authority.pem", directory / "origin.pem", directory / "origin.key"
     )
@@ -39,7 +39,9 @@ def make(directory: Path) -> Certificates:
     leaf = (
         _builder(_name("127.0.0.1"), issuer, key.public_key())
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
             critical=False,
         )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -61,7 +61,7 @@ class Fleet:
     def cpu(self, name: str) -> float:
         """Seconds of processor time so far; 0 for what has no processes of its own."""
         running = self._running.get(name)
-        return running.child.cpu() if running and running.child else 0.0
+        return sum(child.cpu() for child in running.children) if running else 0.0
 
     def _show_log(self, stack: Stack) -> None:
         """The last lines of what it said, for whoever runs this; no report contains them."""

@@ -13,7 +13,7 @@ class Plan:
 
     rounds: int = 5
     # All streams of one measurement together.
-    transfer: int = 512 * MIB
+    transfer: int = 2048 * MIB
     check: int = 32 * MIB
     first_byte: int = 64 * 1024
     first_byte_requests: int = 50

@@ -1,5 +1,6 @@
 """The application that `manage.py serve` runs: static files, then Django."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,11 @@ from django.http import HttpRequest, HttpResponseBase
 
 django.setup(set_prefix=False)
 
+from portal import tracing  # noqa: E402
+from portal.middleware import PROBES  # noqa: E402
 from portal.static import StaticFiles  # noqa: E402
 from streams.delivery import engine  # noqa: E402 - its models need the set-up above
+from streams.models import Figure  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -43,7 +47,12 @@ class Handler(ASGIHandler):
         """
         async with ThreadSensitiveContext() as context:
             try:
-                return await super().run_get_response(request)
+                response = await super().run_get_response(request)
+                # Probes come all the time, and each count is written.
+                if request.path not in PROBES:
+                    figures = engine.current().figures
+                    figures.count(Figure.RESPONSES, f"{response.status_code // 100}xx")
+                return response
             finally:
                 if context in SyncToAsync.context_to_thread_executor:
                     await sync_to_async(connections.close_all)()
@@ -68,10 +77,13 @@ async def _live(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            tracing.start()
             _drain_on_signals(engine.current())
             await send({"type": "lifespan.startup.complete"})
         else:
             await engine.shut_down()
+            # What is waiting is sent, which may take seconds.
+            await asyncio.to_thread(tracing.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

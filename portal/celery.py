@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -40,6 +40,24 @@ class KeptScheduler(bootsteps.StartStopStep):
             worker.app, schedule_filename=worker.schedule_filename, scheduler_cls=worker.scheduler
         )
         worker.beat.start()
+
+
+@signals.setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """Celery sets up none where somebody hears this: ours is set up already (`portal.log`)."""
+
+
+@signals.worker_init.connect
+def _outlive_redis(**_: Any) -> None:
+    """Has a worker that lost its Redis wait for it, whatever it was at.
+
+    Where a task ends meanwhile, or has yet to be acknowledged, kombu 5.7 uses the channel that it
+    has closed: an `AttributeError`, which no part of Celery takes for a lost connection, so that
+    the worker ends. A message that is lost with it is found by the tick.
+    """
+    from kombu.transport import redis
+
+    redis.Transport.connection_errors = (*redis.Transport.connection_errors, AttributeError)
 
 
 app = Celery("spillway")

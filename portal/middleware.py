@@ -5,19 +5,48 @@ of thread a request, 4 ms before the first byte. The hooks of those below only l
 and the response; none of them blocks or asks the database, so they run in the event loop.
 """
 
+import logging
+import re
+import uuid
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.db import InterfaceError, OperationalError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+)
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.deprecation import MiddlewareMixin
+
+from portal import log
+
+logger = logging.getLogger(__name__)
+
+# The language that the API and its errors are written in.
+FOR_PROGRAMS = "en-gb"
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+# An id that somebody in front gave: nothing that could be more than an id.
+_GIVEN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+AWAY_SECONDS = 5
+AWAY = {
+    "code": "unavailable",
+    "message": "The portal does not reach its database at the moment.",
+    "hint": "Try again in some seconds.",
+    "download_id": "",
+}
 
 
 class Inline(MiddlewareMixin):
@@ -34,6 +63,27 @@ class Inline(MiddlewareMixin):
             response = hooks.process_response(request, response)
         answer: HttpResponseBase = response
         return answer
+
+
+class RequestId(Inline):
+    """Every line of the log that is written for a request bears its id, and so does the answer.
+
+    A proxy in front may have given it one (`X-Request-Id`). Anything that does not look like an id
+    is not taken: it would be written into each line.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        given = request.headers.get("X-Request-Id", "")
+        known = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+        # For the task that also sends the body, and that ends with it.
+        log.bind(request_id=known)
+        cast(Any, request).id = known
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        response["X-Request-Id"] = cast(Any, request).id
+        return response
 
 
 class Security(Inline, SecurityMiddleware):
@@ -53,11 +103,59 @@ class Session(SessionMiddleware):
 
 
 class Locale(Inline, LocaleMiddleware):
-    pass
+    """Pages in the reader's language. Programs that name none are answered in English.
+
+    A response with `is_foreign` bears somebody else's bytes: its language is not ours to tell.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        if _is_of_a_program(request):
+            translation.activate(FOR_PROGRAMS)
+            request.LANGUAGE_CODE = FOR_PROGRAMS
+            return
+        super().process_request(request)
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if getattr(response, "is_foreign", False):
+            return response
+        return super().process_response(request, response)
+
+
+def _is_of_a_program(request: HttpRequest) -> bool:
+    """Of the API, whose document is English; or of one that says nothing of languages."""
+    names_none = "Accept-Language" not in request.headers
+    page = "text/html" in request.headers.get("Accept", "")
+    return request.path.startswith("/api/") or (names_none and not page)
 
 
 class Common(Inline, CommonMiddleware):
-    pass
+    """Lets probes in by any name: they come to an address, whatever the portal's hosts are."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path in PROBES:
+            return None
+        return super().process_request(request)
+
+
+class DatabaseAway(Inline):
+    """A database that is away for a moment is no fault of the portal's: come again."""
+
+    def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
+        if not isinstance(exc, OperationalError | InterfaceError):
+            return None
+        # Its message bears the server's address.
+        logger.error("database_away", extra={"path": request.path, "error": type(exc).__name__})
+        response: HttpResponse
+        if "text/html" in request.headers.get("Accept", ""):
+            # Without the request: whose it is, the database would be asked.
+            response = HttpResponse(render_to_string("503.html"), status=503)
+        else:
+            response = JsonResponse({"error": AWAY}, status=503)
+        response["Retry-After"] = str(AWAY_SECONDS)
+        response["Cache-Control"] = "no-store"
+        return response
 
 
 class Csrf(Inline, CsrfViewMiddleware):

@@ -1,5 +1,6 @@
 """The production web server: uvicorn, with sockets and a protocol that suit long downloads."""
 
+import asyncio
 import math
 import os
 import signal
@@ -9,7 +10,11 @@ import sys
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.supervisors import Multiprocess
 
 from portal import settings
@@ -64,8 +69,90 @@ class CloseDelimited(RequestResponseCycle):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol; answers an HTTP/1.0 client in its own terms."""
+class Bounded(HttpToolsProtocol):
+    """uvicorn's protocol, which by itself holds any head, of any size and for any time.
+
+    Bodies are not looked at. A head that follows another message in the same piece of data is
+    counted from the next piece on, so that at most twice `largest_head` is ever held.
+    """
+
+    # Bytes of the request line and all fields.
+    largest_head = 64 * 1024
+    # Seconds from a head's first byte, or from the connection's beginning, to the head's end.
+    head_time = 30.0
+    # Seconds in which a client that still sends can read why it was refused.
+    linger = 2.0
+
+    _in_head = True
+    _head_size = 0
+    _head_clock: asyncio.TimerHandle | None = None
+    _refused = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._time_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        while self._in_head and data and not self._refused and not self.transport.is_closing():
+            room = self.largest_head - self._head_size
+            piece, data = data[:room], data[room:]
+            self._head_size += len(piece)
+            super().data_received(piece)
+            if self._in_head and self._head_size >= self.largest_head:
+                self._refuse(431)
+            elif self._in_head and not self._is_answering():
+                self._time_head()
+        if data and not self._refused and not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+        self._head_size = 0
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _time_head(self) -> None:
+        if self._head_clock is None:
+            self._head_clock = self.loop.call_later(self.head_time, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._head_clock is not None:
+            self._head_clock.cancel()
+            self._head_clock = None
+
+    def _too_slow(self) -> None:
+        if self._head_size:
+            self._refuse(408)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int) -> None:
+        self._refused = True
+        self._stop_clock()
+        if self._is_answering():
+            # What is on its way to the client is of an earlier request, and goes on to its end.
+            self.cycle.keep_alive = False
+        elif not self.transport.is_closing():
+            head = STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head)
+            # To close while more comes is to reset, and the client would lose the answer.
+            self.transport.write_eof()
+            self.loop.call_later(self.linger, self.transport.close)
+
+
+class Protocol(Bounded):
+    """Answers an HTTP/1.0 client in its own terms."""
 
     def on_headers_complete(self) -> None:
         # For the relay, which lets more wait in the kernel for a client that keeps up.
@@ -78,7 +165,14 @@ class Protocol(HttpToolsProtocol):
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's; stops to listen when its workers do."""
+    """uvicorn's; stops to listen when its workers do, and misses one that dies at once."""
+
+    def keep_subprocess_alive(self) -> None:
+        # With both ends open here, the answer of a worker that died would be waited for as long as
+        # that of one that is busy, and no signal heeded meanwhile.
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
         super().terminate_all()

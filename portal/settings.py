@@ -4,9 +4,8 @@ from typing import Any
 
 import dj_database_url
 from django.templatetags.static import static
-from django.utils.translation import gettext_lazy as _
 
-from portal import env, log, mail
+from portal import env, log, mail, oidc, sqs
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -15,7 +14,7 @@ STATE_DIR = ENV.state_dir.resolve()
 SECRET_KEY = (
     ENV.secret_key.get_secret_value()
     if ENV.secret_key
-    else env.stored_key(STATE_DIR / "secret_key")
+    else env.stored_key(STATE_DIR / "secret_key", size=48)  # 64 characters: Django wants 50
 )
 ENCRYPTION_KEYS = [key.get_secret_value() for key in ENV.encryption_keys] or [
     env.stored_key(STATE_DIR / "encryption_key")
@@ -33,22 +32,31 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "streams.apps.StreamsConfig",
 ]
 
 # Every one of these is async-capable (a test holds us to it): a synchronous one would keep a
 # thread for as long as a download streams. `portal.middleware` says why some are our own.
 MIDDLEWARE = [
+    "portal.middleware.RequestId",
     "portal.middleware.Security",
-    "streams.middleware.content_security_policy",
+    "streams.middleware.browser_policies",
     "streams.middleware.audit_source",
     "portal.middleware.Session",
     "portal.middleware.Locale",
     "portal.middleware.Common",
     "portal.middleware.Csrf",
-    "portal.middleware.Authentication",
+    "streams.middleware.Authentication",
+    "allauth.account.middleware.AccountMiddleware",
     "portal.middleware.Messages",
     "portal.middleware.XFrameOptions",
+    "portal.middleware.DatabaseAway",
 ]
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
@@ -87,6 +95,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+else:
+    # A server whose machine has vanished refuses nothing: by default one would wait for minutes to
+    # connect (in seconds), and a quarter of an hour for an answer (in milliseconds).
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 15_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "streams.User"
@@ -99,12 +115,66 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "catalogue"
 LOGOUT_REDIRECT_URL = "login"
 
-LANGUAGE_CODE = "en-gb"
-LANGUAGES = [("en-gb", _("English"))]
+# Limits of sign-in, and which one-time codes were used: all processes share them.
+CACHES = {
+    "default": {
+        "BACKEND": "portal.cache.Forgiving",
+        "LOCATION": ENV.redis_url.get_secret_value(),
+    }
+    if ENV.redis_url
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "streams_cache",
+        # With the default of 300, a stranger could push limits out by asking for many others.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    },
+    # What is looked at again and again, for a second or two.
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+
+# Accounts (docs/accounts.md). Nobody makes one for themselves, and an e-mail address is optional.
+ACCOUNT_ADAPTER = "streams.accounts.adapters.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "streams.accounts.forms.SignInForm",
+    "reset_password": "streams.accounts.forms.ResetPasswordForm",
+}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Spillway: "
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+MFA_ADAPTER = "streams.accounts.adapters.MfaAdapter"
+MFA_FORMS = {
+    "authenticate": "streams.accounts.forms.SecondFactorForm",
+    "reauthenticate": "streams.accounts.forms.SecondFactorAgainForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Spillway"
+# Clocks of phones go wrong by some seconds.
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Browsers offer passkeys over https, and to localhost, where the portal is tried out.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not ENV.https
+SOCIALACCOUNT_ADAPTER = "streams.accounts.adapters.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS = oidc.as_allauth(ENV.oidc_providers)
+TOKEN_MAX_LIFE = ENV.token_max_life
+KEEP_DOWNLOADS = ENV.keep_downloads
+
+LANGUAGE_CODE = ENV.language
+LANGUAGES = list(env.LANGUAGES.items())
+# The second has what packages leave untranslated, or say in a tone that is not ours.
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale" / "packages"]
+LANGUAGE_COOKIE_NAME = "language"
+LANGUAGE_COOKIE_AGE = 31_536_000
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -126,17 +196,31 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+# Django looks for its own three by name; ours are subclasses of them (`portal.middleware`).
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 if ENV.https:
     # TLS ends at a proxy in front, which must overwrite X-Forwarded-Proto.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = 31_536_000
-    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
 
 PRIVATE_ORIGINS = ENV.private_origins
+# Known to nginx and to nobody else: who shows it is told how to reach an origin. Empty: no nginx.
+OFFLOAD_KEY = ""
+if ENV.offload == "nginx":
+    OFFLOAD_KEY = (
+        ENV.offload_key.get_secret_value()
+        if ENV.offload_key
+        else env.stored_key(STATE_DIR / "offload_key")
+    )
+# Empty: this machine itself may read the metrics, and nobody else.
+METRICS_TOKEN = ENV.metrics_token.get_secret_value() if ENV.metrics_token else ""
+TICK = ENV.tick
 HEAD_TIMEOUT = ENV.head_timeout
 IDLE_TIMEOUT = ENV.idle_timeout
 CLIENT_TIMEOUT = ENV.client_timeout
@@ -166,6 +250,7 @@ DEFAULT_FROM_EMAIL = ENV.email_from or ""
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.
 CELERY_BROKER_URL = ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://"
+CELERY_BROKER_TRANSPORT: str | None = None
 # A worker waits for its broker for as long as it takes.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -188,6 +273,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
 if CELERY_BROKER_URL.startswith("redis"):
     # Those of AMQP are the connection's own.
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 4, "socket_timeout": 5}
+if CELERY_BROKER_URL.startswith("sqs:"):
+    CELERY_BROKER_TRANSPORT = "portal.sqs:Transport"
+    CELERY_BROKER_TRANSPORT_OPTIONS |= sqs.options(CELERY_BROKER_URL)
+    # Its account and region are those that boto3 finds.
+    CELERY_BROKER_URL = "sqs://"
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The embedded broker: one folder, which sender and worker share.
     CELERY_BROKER_TRANSPORT = "portal.broker:Transport"
@@ -197,12 +287,13 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
     }
 
 LOGGING_CONFIG = None
-log.configure(debug=DEBUG)
+log.configure(ENV.log_level or ("debug" if DEBUG else "info"))
 
 UNFOLD = {
     "SITE_TITLE": "Spillway",
     "SITE_HEADER": "Spillway",
     "SITE_URL": "/",
+    "SHOW_LANGUAGES": True,
     "STYLES": [lambda request: static("spillway/operate.css")],
     "SITE_FAVICONS": [
         {

@@ -94,9 +94,27 @@ class Sandbox:
     ) -> str:
         """Create or update the function and its URL, and return the URL.
 
+        `policies` adds the two statements without which nobody may call a public URL. The rest is
+        as with `upload_function`.
+        """
+        self.upload_function(name, code, handler, environment, timeout=timeout)
+        if policies:
+            self.open_to_everyone(name, url_auth)
+        return self.function_url(name, url_auth=url_auth, invoke_mode=invoke_mode)
+
+    def upload_function(
+        self,
+        name: str,
+        code: Path | bytes,
+        handler: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        timeout: int = 30,
+    ) -> None:
+        """Create or update the function, without a URL.
+
         `code` is a folder, or a zip file's bytes.
-        Without an `environment` the one that stands is left alone. `policies`
-        adds the two statements without which nobody may call a public URL.
+        Without an `environment` the one that stands is left alone.
         """
         functions = self.client("lambda")
         package = code if isinstance(code, bytes) else zipped(code)
@@ -117,9 +135,6 @@ class Sandbox:
         except functions.exceptions.ResourceConflictException:
             functions.update_function_code(FunctionName=name, ZipFile=package)
             functions.update_function_configuration(FunctionName=name, **settings)
-        if policies:
-            self.open_to_everyone(name, url_auth)
-        return self.function_url(name, url_auth=url_auth, invoke_mode=invoke_mode)
 
     def function_url(
         self,

@@ -1,8 +1,11 @@
 """Calls of Lambda's and API Gateway's control plane: the emulator's, with its gaps filled.
 
 What is filled, and nothing else:
-- `FunctionUrl` shows where the front serves it, `FunctionArn` beside it the alias;
+- `FunctionUrl` shows where the front serves it, `FunctionArn` beside it the alias; and so do the
+  integrations that a stack has made;
 - where the settings ask for it, 409 while an update is under way;
+- where the settings ask for it, a function whose key of KMS is disabled does not become ready: one
+  that is made is `Failed`, and one that is updated stays as it is, with a failed update;
 - the code of every version is kept (the emulator hands out that of `$LATEST` only);
 - REST: `responseTransferMode` of PutIntegration, GetExport of what is deployed, and, where the
   settings ask for it, the refusal of unquoted mappings;
@@ -31,7 +34,8 @@ from sandbox.emulator import Emulator, Scope
 from sandbox.function_urls import FunctionUrls, UrlBook
 from sandbox.functions import LATEST, Functions, Target, named
 from sandbox.gateways import Gateways
-from sandbox.relay import UNASKED, passed
+from sandbox.keys import Keys
+from sandbox.relay import UNASKED, passed, signed
 from sandbox.settings import Settings
 
 _FUNCTION = re.compile(r"^/20\d\d-\d\d-\d\d/functions(?:/([^/?]+))?(?:/([^/?]+))?")
@@ -82,6 +86,7 @@ class ControlPlane:
         urls: FunctionUrls,
         book: UrlBook,
         gateways: Gateways,
+        keys: Keys,
     ) -> None:
         self._settings = settings
         self._emulator = emulator
@@ -89,13 +94,14 @@ class ControlPlane:
         self._urls = urls
         self._book = book
         self._gateways = gateways
+        self._keys = keys
 
     async def serve(self, request: web.Request, scope: Scope) -> web.Response:
         exchange = _Exchange(
             request.method,
             request.raw_path,
             await request.read(),
-            passed(request.headers),
+            signed(request.headers),
             scope,
         )
         if match := _REST.match(exchange.path):
@@ -106,6 +112,8 @@ class ControlPlane:
             refusal = await self._function(exchange, _FUNCTION.match(exchange.path))
         if refusal is not None:
             return refusal
+        if not _FUNCTION.match(exchange.path):
+            exchange.answer = self._book.shown(exchange.answer)
         exchange.headers.popall("Content-Length", None)
         return web.Response(status=exchange.status, headers=exchange.headers, body=exchange.answer)
 
@@ -131,10 +139,15 @@ class ControlPlane:
             target = named(exchange.scope, match[1])
             if await self._functions.updating(target):
                 return _update_under_way(target)
+        makes = match and not match[1] and exchange.method == "POST"
+        if match and (updates or makes) and self._settings.strict_access:
+            await self._note_key(exchange, match[1] or "", makes=bool(makes))
         await self._pass(exchange)
         if match is None or not exchange.ok:
             return None
         reference, action = match[1] or "", match[2] or ""
+        if not exchange.writes and action in {"", "configuration"} and reference:
+            self._show_failure(exchange, reference)
         if action in {"url", "urls"} and exchange.answer:
             told = exchange.told()
             qualifier = URL(exchange.path, encoded=True).query.get("Qualifier", "")
@@ -150,6 +163,33 @@ class ControlPlane:
         self._urls.changed()
         await self._functions.changed(exchange.scope, name)
         return None
+
+    async def _note_key(self, exchange: _Exchange, reference: str, *, makes: bool) -> None:
+        """Whether the function can be made ready; a failing update is not passed on as it is."""
+        told = exchange.json()
+        name = named(exchange.scope, reference or told.get("FunctionName", "")).name
+        key = told.get("KMSKeyArn")
+        if not key or not await self._keys.is_disabled(exchange.scope, key):
+            self._functions.failed.pop(name, None)
+            return
+        reason = {"Reason": "The KMS key is disabled.", "ReasonCode": "DisabledKMSKey"}
+        if makes:
+            self._functions.failed[name] = {"State": "Failed"} | {
+                f"State{part}": text for part, text in reason.items()
+            }
+            return
+        self._functions.failed[name] = {"LastUpdateStatus": "Failed"} | {
+            f"LastUpdateStatus{part}": text for part, text in reason.items()
+        }
+        exchange.body = b"{}"
+        exchange.headers["Authorization"] = exchange.scope.authorization("lambda")
+
+    def _show_failure(self, exchange: _Exchange, reference: str) -> None:
+        failure = self._functions.failed.get(named(exchange.scope, reference).name)
+        if failure:
+            told = exchange.told()
+            told.get("Configuration", told).update(failure)
+            exchange.answer = json.dumps(told).encode()
 
     async def _rest(self, exchange: _Exchange, api: str, tail: str) -> web.Response | None:
         if match := _EXPORT.match(tail):
@@ -168,6 +208,11 @@ class ControlPlane:
             await self._set_transfer_mode(exchange)
         if tail == "/deployments":
             await self._deployed(exchange, api)
+        if tail == "/stages":
+            made = exchange.told()
+            await self._gateways.staged(
+                exchange.scope, api, made["stageName"], made["deploymentId"]
+            )
         await self._gateways.changed("rest", exchange.scope, api)
         return None
 
@@ -176,7 +221,8 @@ class ControlPlane:
         if document is None:
             await self._pass(exchange)
             return None
-        return web.Response(text=document, content_type="application/json")
+        shown = self._book.shown(document.encode())
+        return web.Response(body=shown, content_type="application/json")
 
     async def _set_transfer_mode(self, exchange: _Exchange) -> None:
         mode = exchange.json().get("responseTransferMode")
@@ -226,6 +272,8 @@ class ControlPlane:
         merged = stands | (wanted["requestParameters"] or {})
         wanted["requestParameters"] = {key: value for key, value in merged.items() if value}
         exchange.body = json.dumps(wanted).encode()
+        # The caller has signed another body.
+        exchange.headers["Authorization"] = exchange.scope.authorization("apigateway")
 
     async def _move_stage(self, exchange: _Exchange, api: str, deployment: str) -> None:
         if stage := exchange.json().get("stageName"):

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -103,17 +104,20 @@ def _serve(aws: Sandbox, port: int) -> int:
     addresses = _exports(aws, secret, anew=held is None) | _samples(aws, samples_secret)
     addresses["container"] = f"http://127.0.0.1:{container_port}/"
     registry = _registry(addresses, anew=held is None)
+    settings = aws.environment() | {
+        "SPILLWAY_STATE_DIR": str(STATE),
+        "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
+        "SPILLWAY_DRAIN_TIMEOUT": "3",
+        **QUICK,
+    }
+    _keep_settings(settings)
     environment = (
         os.environ
-        | aws.environment()
+        | settings
         | {
             "DEMO_ORDERS_SECRET": secret,
             "DEMO_SAMPLES_SECRET": samples_secret,
             "DEMO_PASSWORD": PASSWORD,
-            "SPILLWAY_STATE_DIR": str(STATE),
-            "SPILLWAY_PRIVATE_ORIGINS": "127.0.0.0/8",
-            "SPILLWAY_DRAIN_TIMEOUT": "3",
-            **QUICK,
         }
     )
     _say("Preparing the portal …")
@@ -135,6 +139,12 @@ def _serve(aws: Sandbox, port: int) -> int:
             return 1
         _say(_welcome(url, token))
         return _watch({"web server": web, "worker": worker, "container": container})
+
+
+def _keep_settings(settings: Mapping[str, str]) -> None:
+    """For a shell beside the demo, whose commands are to act on it: `. var/demo.env`."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
+    (STATE / "demo.env").write_text("".join(lines), encoding="utf-8")
 
 
 def _free_port() -> int:
@@ -172,6 +182,14 @@ def _orders() -> bytes:
     return b"".join(rows)
 
 
+def _exists(aws: Sandbox, name: str) -> bool:
+    try:
+        aws.client("lambda").get_function_configuration(FunctionName=name)
+    except ClientError:
+        return False
+    return True
+
+
 def _held_secret(aws: Sandbox, name: str) -> str | None:
     """What the function checks since an earlier start; None where it or the database is new."""
     if not (STATE / "spillway.sqlite3").exists():
@@ -195,6 +213,9 @@ def _exports(aws: Sandbox, secret: str, *, anew: bool) -> dict[str, str]:
     signed = aws.deploy_function(
         "orders-signed", HANDLER, "app.export", where, url_auth="AWS_IAM", timeout=900
     )
+    # Nothing leads to it yet: `manage.py provision` and *Add an endpoint* are tried with it.
+    if not _exists(aws, "invoices-export"):
+        aws.upload_function("invoices-export", HANDLER, "app.handler", where, timeout=900)
     gateway = aws.rest_api("orders", orders, "x-secret-header", secret, stream=True)
     return {
         "orders": orders,
@@ -351,7 +372,8 @@ def _welcome(url: str, token: str) -> str:
     curl --fail --continue-at - --output orders.csv \\
       --header 'Authorization: Bearer {token}' {url}/exports/orders/download
 
-  Logs are in {STATE}. Ctrl-C ends everything.
+  Commands of another terminal act on this portal after:  . {STATE / "demo.env"}
+  docs/tutorial.md goes on from here. Logs are in {STATE}. Ctrl-C ends everything.
 """
 
 

@@ -14,14 +14,16 @@ from aiohttp import web
 from yarl import URL
 
 from sandbox import function_urls, gateways
+from sandbox.buckets import Buckets
 from sandbox.control_plane import ControlPlane
 from sandbox.emulator import Emulator, Scope
 from sandbox.function_urls import FunctionUrls, UrlBook
 from sandbox.functions import Functions
 from sandbox.gateways import Gateways
 from sandbox.invoke import Invocations
+from sandbox.keys import Keys
 from sandbox.objects import GeneratedObjects
-from sandbox.relay import UNASKED, Relay, passed
+from sandbox.relay import UNASKED, Relay, passed, signed
 from sandbox.settings import ACCESS_KEY, SECRET_KEY, Settings
 from sandbox.signatures import Credentials, scope_of
 from sandbox.simulation import Simulation
@@ -30,6 +32,9 @@ from sandbox.stored_secrets import StoredSecrets
 logger = logging.getLogger(__name__)
 
 REAP_SECONDS = 0.5
+# An account's own access key, as the emulator has them. Others are users and sessions of it, in
+# whose names the front does not call.
+_ACCOUNT = re.compile(r"\d{12}")
 _CREDENTIALS = re.compile(
     rb"<AccessKeyId>([^<]+)</AccessKeyId>\s*<SecretAccessKey>([^<]+)</SecretAccessKey>"
     rb"\s*<SessionToken>([^<]+)</SessionToken>"
@@ -51,9 +56,11 @@ class Front:
         )
         self._invocations = Invocations(settings, self._functions)
         self._gateways = Gateways(settings, emulator, state / "gateways.json", endpoint)
+        keys = Keys(emulator)
         self._control = ControlPlane(
-            settings, emulator, self._functions, self._urls, self._book, self._gateways
+            settings, emulator, self._functions, self._urls, self._book, self._gateways, keys
         )
+        self._buckets = Buckets(emulator, keys)
         self._secrets = StoredSecrets(emulator)
         self._simulation = Simulation(emulator)
         self._objects = GeneratedObjects(settings.generated)
@@ -81,7 +88,7 @@ class Front:
         if path.startswith((gateways.REST, gateways.HTTP)):
             return await self._gateways.serve(request)
         key, region, service = scope_of(request.headers) or ("", self._settings.region, "")
-        scope = Scope(region, key or ACCESS_KEY)
+        scope = Scope(region, key if _ACCOUNT.fullmatch(key) else ACCESS_KEY)
         if service == "lambda" and Invocations.wants(request):
             return await self._invocations.serve(request, scope)
         if service in {"lambda", "apigateway"}:
@@ -92,12 +99,15 @@ class Front:
             return await self._simulation.serve(request)
         if found := self._objects.find(request):
             return await self._objects.serve(request, found)
+        if service == "s3" and self._settings.strict_access:
+            refusal = await self._buckets.refusal(request, scope, key)
+            if refusal is not None:
+                return refusal
         return await self._pass(request, learn=service == "sts")
 
     async def _pass(self, request: web.Request, *, learn: bool) -> web.StreamResponse:
         """Stream the request to the emulator and its answer back; neither is held in memory."""
-        headers = passed(request.headers)
-        headers["Host"] = request.headers.get("Host", "127.0.0.1")
+        headers = signed(request.headers)
         async with self._emulator.http.request(
             request.method,
             URL(self._emulator.url + request.raw_path, encoded=True),

@@ -6,6 +6,7 @@ import base64
 import binascii
 import datetime
 import json
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ from sandbox.settings import ACCOUNT, KIB, Settings
 from sandbox.signatures import Credentials, SignatureRefusedError
 
 PREFIX = "/_lambda-url/"
+_AWS_URL = re.compile(rb"https://([a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws")
 INTEGRATION = "application/vnd.awslambda.http-integration-response"
 SEPARATOR = b"\0" * 8
 PRELUDE_LIMIT = 64 * KIB
@@ -88,6 +90,17 @@ class UrlBook:
             self._path.write_text(json.dumps(entries))
         config["FunctionUrl"] = f"{self._endpoint}{PREFIX}{identity}/"
         config["FunctionArn"] = arn_of(known, config)
+
+    def shown(self, text: bytes) -> bytes:
+        """The text with the URLs that we know as they are served: a stack maps AWS's own."""
+        return _AWS_URL.sub(
+            lambda match: (
+                f"{self._endpoint}{PREFIX}{match[1].decode()}".encode()
+                if match[1].decode() in self._known
+                else match[0]
+            ),
+            text,
+        )
 
 
 class FunctionUrls:

@@ -90,6 +90,8 @@ class Functions:
         self._pools: dict[tuple[Scope, str], Pool] = {}
         self._locks: dict[Target, asyncio.Lock] = {}
         self._running: set[asyncio.Task[None]] = set()
+        # Functions that could not be made ready, by name: what AWS says of them, `State` and all.
+        self.failed: dict[str, dict[str, str]] = {}
         self._code = CodeStore(settings.state / "code", emulator)
 
     async def revision(self, target: Target) -> Revision:
@@ -118,6 +120,9 @@ class Functions:
         return Started(revision, invocation)
 
     async def _run(self, target: Target, revision: Revision, invocation: Invocation) -> None:
+        if self.failed.get(target.name, {}).get("State") == "Failed":
+            invocation.fail("KMSDisabledException")
+            return
         try:
             folder = await self._code.folder(target, revision)
             pool = self._pools.setdefault((target.scope, target.name), Pool(self._settings))

@@ -113,6 +113,15 @@ class Gateways:
             entry.exports[deployment] = json.dumps(answer)
             self._save()
 
+    async def staged(self, scope: Scope, api: str, stage: str, deployment: str) -> None:
+        """The same of a deployment that was made without a stage, while the API is still as it was.
+
+        Without one, the emulator exports nothing.
+        """
+        entry = self._apis.setdefault(api, Api("rest", scope))
+        if entry.snapshots.get(deployment) == await self._snapshot(entry, api):
+            await self.export(api, stage, deployment)
+
     async def exported(self, scope: Scope, api: str, stage: str) -> str | None:
         """The export of what the stage serves; None where no deployment was seen."""
         entry = self._apis.get(api)
@@ -188,7 +197,7 @@ class Gateways:
         rest = request.raw_path.partition("?")[0].removeprefix(REST if kind == "rest" else HTTP)
         api, _, tail = rest.partition("/")
         name, _, path = tail.partition("/")
-        entry = self._apis.get(api)
+        entry = self._apis.get(api) or await self._adopted(kind, api)
         if entry is None or entry.kind != kind:
             raise GatewayError(*_unknown(kind))
         if serving := await self._serving(entry, api, unquote(name)):
@@ -197,6 +206,17 @@ class Gateways:
         if kind == "http" and (serving := await self._serving(entry, api, "$default")):
             return serving.pick(), "/" + tail
         raise GatewayError(*_unknown(kind))
+
+    async def _adopted(self, kind: str, api: str) -> Api | None:
+        """One that a stack has made, past us: its deployments are taken as it is now."""
+        scope = Scope(self._settings.region)
+        listing = await self._call(Api(kind, scope), f"{_root(kind)}{api}/stages")
+        for stage in (listing or {}).get("item", []) + (listing or {}).get("items", []):
+            if deployment := stage.get("deploymentId"):
+                await self.deployed(kind, scope, api, deployment)
+        if listing is not None:
+            await self.changed(kind, scope, api)
+        return self._apis.get(api)
 
     async def _serving(self, entry: Api, api: str, name: str) -> Propagating[Stage] | None:
         if known := self._stages.get((api, name)):

@@ -35,6 +35,11 @@ def passed(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict([(n, v) for n, v in headers.items() if n.lower() not in dropped])
 
 
+def signed(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The same with the host that was called, which a signature covers."""
+    return CIMultiDict([*passed(headers).items(), ("Host", headers.get("Host", "127.0.0.1"))])
+
+
 class Relay:
     """Sends one response. With a Content-Length it must come to exactly that, or it is cut."""
 

@@ -90,6 +90,10 @@ class Settings:
         default=False,
         metadata={"help": "refuse with 409 to update a function that is being updated"},
     )
+    strict_access: bool = field(
+        default=False,
+        metadata={"help": "verify signatures, and refuse what policies and KMS keys do not allow"},
+    )
     generated: dict[str, int] = field(
         default_factory=dict,
         metadata={"help": "an S3 object made up on the fly: BUCKET/KEY=SIZE, repeatable"},

@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, urlencode
 from xml.etree import ElementTree
 
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
-from sandbox.emulator import Emulator
-from sandbox.relay import UNASKED, passed
+from sandbox.emulator import Emulator, Scope
+from sandbox.relay import UNASKED, passed, signed
+from sandbox.signatures import scope_of
 
 _SPACE = "https://iam.amazonaws.com/doc/2010-05-08/"
 _RESOURCES = re.compile(r"ResourceArns\.member\.\d+")
@@ -30,8 +32,9 @@ class Simulation:
     async def serve(self, request: web.Request) -> web.Response:
         body = await request.read()
         asked = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        if asked.get("Action") != "SimulatePrincipalPolicy":
-            return _response(*await self._call(request, asked))
+        first = await self._send(body, signed(request.headers))
+        if asked.get("Action") != "SimulatePrincipalPolicy" or first[0] == HTTPStatus.FORBIDDEN:
+            return _response(*first)
         arn = asked.get("PolicySourceArn", "")
         if not await self._knows(request, arn):
             return _unknown(arn)
@@ -50,11 +53,17 @@ class Simulation:
         return _response(HTTPStatus.OK, _joined([(name, text) for name, (_, text) in answers]))
 
     async def _call(self, request: web.Request, asked: dict[str, str]) -> tuple[int, bytes]:
+        """In the name of the account: the caller has signed another question."""
         headers = passed(request.headers)
+        _, region, service = scope_of(request.headers) or ("", "", "iam")
+        headers["Authorization"] = Scope(region).authorization(service)
+        return await self._send(urlencode(asked).encode(), headers)
+
+    async def _send(self, body: bytes, headers: CIMultiDict[str]) -> tuple[int, bytes]:
         headers.popall("Content-Length", None)
         async with self._emulator.http.post(
             URL(f"{self._emulator.url}/"),
-            data=urlencode(asked),
+            data=body,
             headers=headers,
             skip_auto_headers=UNASKED,
         ) as answer:

@@ -9,11 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.emulator import Answer, Emulator, Scope
+from sandbox.emulator import JSON, Answer, Emulator, Scope
 
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
-_JSON = "application/x-amz-json-1.1"
 
 
 class StoredSecrets:
@@ -35,7 +34,7 @@ class StoredSecrets:
                     answer = await self._put(told, scope)
                 case _:
                     answer = await self._call(action, told, scope)
-        return web.Response(status=answer.status, body=answer.body, content_type=_JSON)
+        return web.Response(status=answer.status, body=answer.body, content_type=JSON)
 
     async def _create(self, told: dict[str, Any], scope: Scope) -> Answer:
         """The first version has the caller's id; without a value there is none."""
@@ -88,16 +87,7 @@ class StoredSecrets:
         await self._call("UpdateSecretVersionStage", told, scope)
 
     async def _call(self, action: str, told: dict[str, Any], scope: Scope) -> Answer:
-        async with self._emulator.http.post(
-            self._emulator.url,
-            data=json.dumps(told),
-            headers={
-                "Authorization": scope.authorization("secretsmanager"),
-                "Content-Type": _JSON,
-                "X-Amz-Target": f"secretsmanager.{action}",
-            },
-        ) as response:
-            return Answer(response.status, await response.read())
+        return await self._emulator.ask("secretsmanager", action, told, scope)
 
 
 def _again(told: dict[str, Any], held: dict[str, Any]) -> Answer:

@@ -15,6 +15,17 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("SPILLWAY_TESTS_NO_SKIP") else "here")
 
 
+# Seconds after which a slow test hangs, unless it says so itself.
+SLOW = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives those that start servers and browsers the time that a busy machine takes for it."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A file, as in use: of a database in memory, threads lock each other's tables."""

@@ -4,6 +4,7 @@ from bench.stacks.base import Stack
 from bench.stacks.direct import Direct
 from bench.stacks.gunicorn import Requests, Revproxy
 from bench.stacks.nginx import NginxTuned, NginxUnbuffered
+from bench.stacks.offload import Offload
 from bench.stacks.spillway import Fresh, Spillway, Unhashed
 
 STACKS: dict[str, Stack] = {
@@ -17,6 +18,7 @@ STACKS: dict[str, Stack] = {
         Spillway(),
         Fresh(),
         Unhashed(),
+        Offload(),
     )
 }
 # What ratios refer to.

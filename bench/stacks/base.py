@@ -1,7 +1,7 @@
 """What a stack is: something that relays the origin."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -44,11 +44,17 @@ class Running:
 
     target: Callable[[Scenario, int], Target]
     child: Child | None = None
+    # Processes of it besides.
+    beside: Sequence[Child] = ()
+
+    @property
+    def children(self) -> Sequence[Child]:
+        return (self.child, *self.beside) if self.child else ()
 
     def stop(self) -> None:
         """Ends every process of the stack."""
-        if self.child is not None:
-            self.child.stop()
+        for child in self.children:
+            child.stop()
 
 
 class Stack(ABC):
@@ -66,11 +72,16 @@ class Stack(ABC):
         """Starts it anew. Raises `CannotStartError`."""
 
 
-def ready(child: Child, port: int, target: Callable[[Scenario, int], Target]) -> Running:
+def ready(
+    child: Child,
+    port: int,
+    target: Callable[[Scenario, int], Target],
+    beside: Sequence[Child] = (),
+) -> Running:
     """Waits for a process just started. Raises `CannotStartError` where it does not listen."""
     try:
         if listening(port, child):
-            return Running(target, child)
+            return Running(target, child, beside)
     except BaseException:
         child.stop()
         raise

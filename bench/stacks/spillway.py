@@ -68,10 +68,10 @@ class Spillway(Stack):
     program: ClassVar[list[str]] = ["manage.py"]
 
     def start(self, site: Site) -> Running:
-        portal = Portal.start(site, self.name, _registry(site), self.program)
+        portal = Portal.start(site, self.name, registry(site), self.program)
 
         def target(scenario: Scenario, size: int) -> Target:
-            return portal.target(_slug(scenario, size) + "/download" + self.query(), size)
+            return portal.target(slug(scenario, size) + "/download" + self.query(), size)
 
         return ready(portal.child, portal.port, target)
 
@@ -103,7 +103,8 @@ class Unhashed(Spillway):
     program: ClassVar[list[str]] = ["-m", "bench.sites.unhashed"]
 
 
-def _slug(scenario: Scenario, size: int) -> str:
+def slug(scenario: Scenario, size: int) -> str:
+    """Of the endpoint that leads to a body of `size` bytes, sent in this way."""
     return f"{scenario.name}-{size}"
 
 
@@ -133,11 +134,12 @@ def _prepare(site: Site, directory: Path, registry: Mapping[str, Any]) -> None:
     draft.rename(directory)
 
 
-def _registry(site: Site) -> dict[str, Any]:
+def registry(site: Site) -> dict[str, Any]:
+    """An endpoint for each way and size."""
     endpoints = [
         {
-            "slug": _slug(scenario, size),
-            "title": _slug(scenario, size),
+            "slug": slug(scenario, size),
+            "title": slug(scenario, size),
             "kind": "http",
             "auth": "none",
             "groups": "*",

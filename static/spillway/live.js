@@ -41,11 +41,24 @@ function take(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(part.id);
     if (!now) continue;
-    if (text(part) !== text(now)) part.replaceChildren(...now.childNodes);
+    if (text(part) !== text(now)) replace(part, now);
     if (now.dataset.again) part.dataset.again = now.dataset.again;
     else delete part.dataset.again;
   }
   document.dispatchEvent(new Event("live"));
+}
+
+// Whoever is at a link or a button in it is at the same one afterwards.
+function replace(part, now) {
+  const held = part.contains(document.activeElement) ? document.activeElement : null;
+  part.replaceChildren(...now.childNodes);
+  if (!held) return;
+  const same = [...part.querySelectorAll(held.tagName)].find((one) => named(one) === named(held));
+  same?.focus({ preventScroll: true });
+}
+
+function named(one) {
+  return one.id || one.getAttribute("href") || `${one.name}=${one.value}`;
 }
 
 // What says something: not a form's token, which differs each time, nor what is opened or copied here.

@@ -1,6 +1,6 @@
 // Sizes and durations as `streams/templatetags/units.py` writes them: 1 MB is 1,000,000 bytes.
 
-const locale = document.documentElement.lang || "en";
+import { locale } from "./words.js";
 
 export function size(count) {
   let value = count;

@@ -25,11 +25,14 @@ class Identity:
 
 
 def identify(request: HttpRequest) -> Identity:
-    """Raises `UnauthorizedError` or `AnonymousError`. A token, good or bad, outweighs a session."""
+    """A token, good or bad, outweighs a session.
+
+    Raises `UnauthorizedError`, `AnonymousError` or `guessing.TooManyGuessesError`.
+    """
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, value = header.partition(" ")
-        token = tokens.authenticate(value.strip()) if scheme.lower() == "bearer" else None
+        token = tokens.authenticate(value.strip(), request) if scheme.lower() == "bearer" else None
         if token is None:
             raise UnauthorizedError
         return Identity(token.user, token)

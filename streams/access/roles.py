@@ -19,6 +19,7 @@ class Role(StrEnum):
 _OPERATES = (
     "add_endpoint", "change_endpoint", "add_grant", "change_grant", "delete_grant",
     "rotate_secret", "change_notice", "change_checkup", "stop_download",
+    "change_sharelink",
 )  # fmt: skip
 _OURS = Q(content_type__app_label="streams") | Q(
     content_type__app_label="auth", content_type__model="group"

@@ -13,25 +13,40 @@ from django.utils.translation import gettext_lazy as _
 
 from streams.admin.base import RecordingAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
+from streams.admin.long import LongList, PagedPaginator, RecentFilter
 from streams.audit.verifying import verify
-from streams.models import AuditEntry, Endpoint
+from streams.models import AuditEntry, AuditHead, Endpoint
 
+# A word is looked for in so many of the latest entries. Older ones are found by a filter.
+SEARCHED = 100_000
 COLUMNS = (
     "number", "time", "actor", "how", "address", "action", "what", "details", "previous",
     "key_id", "digest", "seal",
 )  # fmt: skip
 
 
+class ActionFilter(RecentFilter):
+    title = _("action")
+    parameter_name = field = "action"
+    newest_first = "-number"
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ExportingAdmin, RecordingAdmin):
     list_display = ("number", "at", "actor", "action", "what", "told", "how", "address")
-    list_filter = ("how", "time", ("action", admin.AllValuesFieldListFilter))
+    list_filter = ("how", "time", ActionFilter)
     search_fields = ("actor", "action", "what", "address")
+    search_help_text = _(
+        "A number; a user, an action or a thing by its whole name; or part of it, in the latest "
+        "100,000 entries"
+    )
+    sortable_by = ("number", "at")
+    paginator = PagedPaginator
+    list_max_show_all = 0
     fields = COLUMNS
     export = Export("audit", COLUMNS, ("number",), lambda entry: Q(number__gt=entry.number))
     show_full_result_count = False
     actions = None
-    list_per_page = 50
     list_before_template = "admin/streams/auditentry/above.html"
 
     def get_urls(self) -> list[Any]:
@@ -40,6 +55,21 @@ class AuditEntryAdmin(ExportingAdmin, RecordingAdmin):
             path("verify/", wrap(self.verify), name="streams_auditentry_verify"),
             *super().get_urls(),
         ]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """What fits exactly is found at once, among any number of entries."""
+        term = search_term.strip()
+        exactly = Q(actor=term) | Q(action=term) | Q(what=term)
+        if term.isdecimal() and len(term) < 19:
+            exactly |= Q(number=term)
+        if not term or (found := queryset.filter(exactly)).exists():
+            return found if term else queryset, False
+        last = AuditHead.objects.values_list("number", flat=True).first() or 0
+        latest = queryset.filter(number__gt=last - SEARCHED)
+        return super().get_search_results(request, latest, search_term)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LongList]:
+        return LongList
 
     @admin.display(description=_("time"), ordering="time")
     def at(self, entry: AuditEntry) -> str:

@@ -34,6 +34,7 @@ def listed(request: HttpRequest, model: type[Model]) -> Any:
 class RecordingAdmin(ModelAdmin):  # type: ignore[misc]
     """Each change is in the audit log, in its own transaction, and names no value."""
 
+    list_per_page = 50
     # What its actions begin with; empty: the model's name.
     subject = ""
 

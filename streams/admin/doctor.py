@@ -83,6 +83,17 @@ def badge(health: str, word: Any = "") -> SafeString:
     )
 
 
+def icon(health: str) -> SafeString:
+    """It alone, where the words stand beside it for those who listen, and on hover."""
+    known = Health(health)
+    return format_html(
+        '<span class="health health-{}">'
+        '<span class="material-symbols-outlined" aria-hidden="true">{}</span></span>',
+        known.value,
+        _ICONS[known],
+    )
+
+
 class HealthFilter(admin.SimpleListFilter):
     title = _("health")
     parameter_name = "health"

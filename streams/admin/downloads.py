@@ -1,16 +1,13 @@
 """Downloads: those of now, and the record of each, which nobody edits."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -19,18 +16,13 @@ from django.views.decorators.cache import never_cache
 from streams.admin import live
 from streams.admin.base import RecordingAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
+from streams.admin.long import LongList, PagedPaginator, RecentFilter
 from streams.models import Download, Endpoint, State, User
 from streams.templatetags.times import ago, duration
 from streams.templatetags.units import size
 
-# No list of a million is counted, nor read to its end, for a page of it.
-PAGED = 10_000
-# By what the latest so many bear, filters are offered.
-RECENT = 5_000
-# So many values a filter offers.
-OFFERED = 50
 # Users and exports whose name has what is searched for. All that they have is sorted by time.
-NAMED = 10
+NAMED = 5
 
 _LOOKS = {
     State.RUNNING: ("busy", "sync"),
@@ -39,36 +31,10 @@ _LOOKS = {
     State.CANCELLED: ("calm", "close"),
 }
 COLUMNS = (
-    "id", "started_at", "slug", "username", "address", "state", "reason", "stopped_by",
+    "id", "started_at", "slug", "username", "link_id", "address", "state", "reason", "stopped_by",
     "stop_reason", "cause", "status", "filename", "first", "sent", "size", "total", "resumes",
-    "proof", "sha256", "first_byte_at", "finished_at",
+    "proof", "sha256", "first_byte_at", "finished_at", "bundle",
 )  # fmt: skip
-
-
-class PagedPaginator(Paginator):  # type: ignore[type-arg]
-    """Of the first so many rows."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        counted: int = rows.order_by()[:PAGED].count()
-        return counted
-
-
-class RecentFilter(admin.SimpleListFilter):
-    """Offers the values that the latest downloads have: those of all would take long to find."""
-
-    field = ""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        latest = model_admin.get_queryset(request).order_by("-started_at").values(self.field)
-        values = set(latest[:RECENT].values_list(self.field, flat=True))
-        if chosen := request.GET.get(str(self.parameter_name)):
-            values.add(chosen)
-        return [(value, value) for value in sorted(values - {""})[:OFFERED]]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
 
 
 class ReasonFilter(RecentFilter):
@@ -93,7 +59,8 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
     search_fields = ("slug", "username", "id")
     search_help_text = _("User, export or download id")
     list_select_related = ()
-    list_per_page = 50
+    # All others would have all rows sorted.
+    sortable_by = ("started",)
     list_max_show_all = 0
     show_full_result_count = False
     paginator = PagedPaginator
@@ -105,10 +72,35 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
             None,
             {"fields": ("outcome", "reason", "cause", "diagnosis", "stopped_by", "stop_reason")},
         ),
-        (_("Who and what"), {"fields": ("slug", "username", "address", "token", "filename", "id")}),
+        (
+            _("Who and what"),
+            {
+                "fields": (
+                    "slug",
+                    "username",
+                    "address",
+                    "token",
+                    "link",
+                    "filename",
+                    "bundle",
+                    "id",
+                )
+            },
+        ),
         (
             _("What was sent"),
-            {"fields": ("sent_size", "whole_size", "sent", "size", "first", "total", "resumes")},
+            {
+                "fields": (
+                    "sent_size",
+                    "whole_size",
+                    "sent",
+                    "size",
+                    "first",
+                    "total",
+                    "resumes",
+                    "offloaded",
+                )
+            },
         ),
         (_("When"), {"fields": ("started_at", "first_byte_at", "seen_at", "finished_at", "took")}),
         (_("Proof"), {"fields": ("status", "resumable", "proof", "sha256")}),
@@ -132,10 +124,7 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        found = super().get_queryset(request)
-        closed = Endpoint.objects.closed_to(staff(request))
-        # Asked for by itself: the list of all downloads is long, and most staff see all of it.
-        return found.exclude(endpoint__in=closed) if closed.exists() else found
+        return super().get_queryset(request).operable_by(staff(request))
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         """By id, or by names, which are looked up where there are few: in the small tables."""
@@ -143,7 +132,8 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
         if not term:
             return queryset, False
         try:
-            return queryset.filter(pk=UUID(term)), False
+            pk = UUID(term)
+            return queryset.filter(Q(pk=pk) | Q(bundle=pk)), False
         except ValueError:
             pass
         # A name that fits exactly is meant, and is found at once among any number of downloads.
@@ -157,6 +147,9 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
         names = [term, *users.values_list("username", flat=True)[:NAMED]]
         slugs = [term, *exports.order_by("slug").values_list("slug", flat=True)[:NAMED]]
         return queryset.filter(Q(username__in=names) | Q(slug__in=slugs)), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LongList]:
+        return LongList
 
     def live(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):

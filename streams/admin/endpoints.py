@@ -1,6 +1,6 @@
 """Endpoints, and who may download from them."""
 
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
@@ -14,12 +14,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
-from unfold.views import ChangeList
 
-from streams.admin import checking, status
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin import checking, endpoint_list, status
+from streams.admin.base import RecordingAdmin, may_see, staff
 from streams.admin.doctor import HealthFilter, badge, page
-from streams.models import Checkup, Endpoint, Grant, Secret, User, Why
+from streams.admin.exporting import Export, ExportingAdmin
+from streams.models import Checkup, Download, Endpoint, Grant, Secret, User, Why
 from streams.models.health import rank_by
 from streams.registry import check
 from streams.tasks import ring_checkups
@@ -29,21 +29,28 @@ from streams.templatetags.times import ago
 _SENT = {"kind", "url", "function", "auth", "secret"}
 
 
+COLUMNS = (
+    "slug", "title", "kind", "url", "function", "bucket", "key", "region", "auth", "secret",
+    "operators", "everyone", "enabled", "health", "health_reason", "examined_at",
+)  # fmt: skip
+
+
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     """Accepts what a registry file might say, and nothing else."""
 
     class Meta:
         model = Endpoint
         fields = (
-            "title", "slug", "description", "filename", "enabled", "everyone", "operators",
+            "title", "slug", "description", "filename", "enabled",
+            "everyone", "shareable", "operators",
             "kind", "url", "function", "bucket", "key", "region", "role_arn",
             "auth", "secret", "delivery", "keep_gzip", "segments", "pages", "params", "follows",
             "limits",
         )  # fmt: skip
 
     # Whose form it is, and whether it is to be checked and not to be saved.
-    user: ClassVar[User]
-    is_draft: ClassVar[bool]
+    user: User
+    is_draft: bool
 
     def is_valid(self) -> bool:
         # What is not valid is shown again, with all that was entered.
@@ -66,33 +73,30 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class GrantInline(TabularInline):  # type: ignore[misc]
     model = Grant
+    fields = ("group", "expires_at")
     extra = 0
     autocomplete_fields = ("group",)
 
 
-class EndpointList(ChangeList):  # type: ignore[misc]
-    """It leads to the page that is read; that one leads to the form."""
-
-    def url_for_result(self, result: Endpoint) -> str:
-        return reverse("admin:streams_endpoint_status", args=[result.pk])
-
-
 @admin.register(Endpoint)
-class EndpointAdmin(RecordingAdmin):
+class EndpointAdmin(ExportingAdmin, RecordingAdmin):
     form = EndpointForm
     list_display = (
-        "title", "slug", "how_it_is", "last_check", "kind", "host", "auth", "everyone", "enabled",
+        "name", "how_it_is", "checks", "last_check", "kind", "next_rotation", "sent", "cut",
     )  # fmt: skip
     list_filter = (HealthFilter, "kind", "auth", "enabled", "everyone")
     search_fields = ("title", "slug", "url", "bucket", "function")
     inlines = (GrantInline,)
-    list_select_related = ("secret",)
+    list_select_related = ("secret", "operators")
     actions_detail = ("doctor",)
     change_form_before_template = "admin/streams/endpoint/above.html"
+    list_before_template = "admin/streams/endpoint/chips.html"
+    export = Export("endpoints", COLUMNS)
+    empty_list_template = "admin/streams/endpoint/none.html"
     warn_unsaved_form = True
     fieldsets = (
         (None, {"fields": ("title", "slug", "description", "filename", "enabled")}),
-        (_("Who may do what"), {"fields": ("everyone", "operators")}),
+        (_("Who may do what"), {"fields": ("everyone", "shareable", "operators")}),
         (
             _("Where the bytes come from"),
             {"fields": ("kind", "url", "function", "bucket", "key", "region", "role_arn")},
@@ -117,14 +121,32 @@ class EndpointAdmin(RecordingAdmin):
     def named(self, obj: Endpoint) -> str:
         return obj.slug
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return EndpointList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
+        return endpoint_list.EndpointList
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        hidden = set() if may_see(request, Download) else {"sent", "cut"}
+        hidden |= set() if may_see(request, Secret) else {"next_rotation"}
+        return [one for one in self.list_display if one not in hidden]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        chips = {"chips": endpoint_list.chips(request)}
+        return super().changelist_view(request, (extra_context or {}) | chips)
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         # Where Django itself would lead to the form.
         own = path("<int:pk>/", wrap(self.status), name="streams_endpoint_status")
-        return [own, *super().get_urls()]
+        add = path("add/", wrap(self.add_by_steps), name="streams_endpoint_add")
+        whole = path("add/all/", wrap(self.add_view), name="streams_endpoint_add_all")
+        return [own, add, whole, *super().get_urls()]
+
+    def add_by_steps(self, request: HttpRequest) -> HttpResponse:
+        """In place of Django's own form, which has all fields at once."""
+        # Late: it builds on the form above.
+        from streams.admin.adding import add
+
+        return add(request, self)
 
     def status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """How it is; a POST has its origin tried."""
@@ -164,9 +186,27 @@ class EndpointAdmin(RecordingAdmin):
             kwargs["queryset"] = Secret.objects.operable_by(staff(request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @admin.display(description=_("host"))
-    def host(self, endpoint: Endpoint) -> str:
-        return urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+    @admin.display(description=_("name and host"), ordering="title")
+    def name(self, endpoint: Endpoint) -> SafeString:
+        host = urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+        told = endpoint.title if endpoint.enabled else f"{endpoint.title} ({_('disabled')})"
+        return format_html('{} <span class="host">{}</span>', told, host)
+
+    @admin.display(description=_("recent checks"))
+    def checks(self, endpoint: Any) -> SafeString:
+        return endpoint_list.strip(endpoint)
+
+    @admin.display(description=_("next rotation"))
+    def next_rotation(self, endpoint: Any) -> SafeString | str:
+        return endpoint_list.next_rotation(endpoint)
+
+    @admin.display(description=_("sent in 24 h"))
+    def sent(self, endpoint: Any) -> SafeString | str:
+        return endpoint_list.sent(endpoint)
+
+    @admin.display(description=_("cut in 24 h"))
+    def cut(self, endpoint: Any) -> SafeString | str:
+        return endpoint_list.cut(endpoint)
 
     @admin.display(description=_("health"), ordering="health_rank")
     def how_it_is(self, endpoint: Any) -> SafeString:

@@ -32,14 +32,15 @@ class Export:
 
     name: str
     columns: tuple[str, ...]
-    order: tuple[str, ...]
-    after: Callable[[Any], Q]
+    order: tuple[str, ...] = ("pk",)
+    after: Callable[[Any], Q] = lambda last: Q(pk__gt=last.pk)
 
 
 class ExportingAdmin(ModelAdmin):  # type: ignore[misc]
     """Has its list exported, with the filters that are in the query."""
 
     export: Export
+    list_before_template = "admin/streams/exports.html"
 
     def get_urls(self) -> list[Any]:
         wrap, name = self.admin_site.admin_view, f"streams_{self.opts.model_name}"
@@ -106,7 +107,7 @@ def _plain(value: Any) -> Any:
     """What JSON has a form for."""
     if isinstance(value, datetime):
         return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value
+    return str(value) if isinstance(value, UUID | Model) else value
 
 
 def _json(values: dict[str, Any]) -> str:

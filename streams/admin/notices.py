@@ -16,8 +16,9 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from streams.admin.base import RecordingAdmin
+from streams.admin.exporting import Export, ExportingAdmin
 from streams.models import Channel, Notice, NoticeEvent, NoticeState
-from streams.models.notices import NoticeQuerySet, all_events, new_key
+from streams.models.notices import NoticeQuerySet, all_events, host_of, new_key
 from streams.notices import check
 from streams.tasks import ring_notices
 
@@ -35,10 +36,27 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Channel
         fields = ("name", "kind", "address", "events", "enabled")
+        help_texts = {
+            "address": _(
+                "Mail addresses separated by commas, or the webhook's URL, of which only the host "
+                "is shown once it is saved."
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.kind == Channel.Kind.WEBHOOK:
+            self.initial["address"] = host_of(self.instance.address)
+
+    def leads_elsewhere(self) -> bool:
+        """Whether an address was entered, and not left as it was shown."""
+        return not {"kind", "address"}.isdisjoint(self.changed_data)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        if not self.errors:
+        if not self.leads_elsewhere():
+            self.cleaned_data["address"] = self.instance.address
+        elif not self.errors:
             channel = Channel(kind=self.cleaned_data["kind"], address=self.cleaned_data["address"])
             if sentence := check.problem(channel):
                 raise ValidationError({"address": sentence})
@@ -48,7 +66,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Channel)
 class ChannelAdmin(RecordingAdmin):
     form = ChannelForm
-    list_display = ("name", "kind", "address", "is_told", "enabled", "problem")
+    list_display = ("name", "kind", "place", "is_told", "enabled", "problem")
     list_filter = ("kind", "enabled")
     search_fields = ("name", "address")
     readonly_fields = ("problem",)
@@ -57,7 +75,11 @@ class ChannelAdmin(RecordingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # Not even decrypted for these pages.
-        return super().get_queryset(request).defer("key")
+        return super().get_queryset(request).defer("key", "sealed")
+
+    @admin.display(description=_("address"), ordering="address")
+    def place(self, channel: Channel) -> str:
+        return host_of(channel.address)
 
     @admin.display(description=_("is told when"))
     def is_told(self, channel: Channel) -> str:
@@ -66,9 +88,17 @@ class ChannelAdmin(RecordingAdmin):
             return gettext("anything happens")
         return ", ".join(str(event.label) for event in known)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Without reading all that went through it: a record of what was told stays."""
+        if not Notice.objects.filter(channel__in=objs).exists():
+            return super().get_deleted_objects(objs, request)
+        return [str(one) for one in objs], {}, {gettext("notice")}, []
+
     def save_model(
         self, request: HttpRequest, obj: Channel, form: ChannelForm, change: bool
     ) -> None:
+        if form.leads_elsewhere():
+            obj.lead_to(form.cleaned_data["address"])
         if obj.enabled:
             obj.problem = ""
         super().save_model(request, obj, form, change)
@@ -123,7 +153,7 @@ class ChannelAdmin(RecordingAdmin):
         return self._key_page(request, channel)
 
     def _channel(self, request: HttpRequest, object_id: str) -> Channel:
-        channel = get_object_or_404(Channel.objects.defer("key"), pk=object_id)
+        channel = get_object_or_404(Channel.objects.readable(), pk=object_id)
         if not self.has_change_permission(request, channel):
             raise PermissionDenied
         return channel
@@ -153,7 +183,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notice)
-class NoticeAdmin(RecordingAdmin):
+class NoticeAdmin(ExportingAdmin, RecordingAdmin):
     """A record of what was told. Nobody edits one; those given up can be tried again."""
 
     list_display = ("created_at", "channel", "event", "summary", "stands", "attempts", "problem")
@@ -163,11 +193,20 @@ class NoticeAdmin(RecordingAdmin):
         "id", "channel", "event", "summary", "data", "stands", "problem", "attempts", "created_at",
         "due_at", "sent_at", "given_up_at",
     )  # fmt: skip
+    export = Export(
+        "notices",
+        ("id", "created_at", "channel", "event", "summary", "state", "attempts", "problem"),
+    )
     # A bulk action: Unfold's own single actions are links, which a GET would run.
     actions = ("try_again",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("channel").defer("channel__key")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("channel")
+            .defer("channel__key", "channel__sealed")
+        )
 
     @admin.display(description=_("state"))
     def stands(self, notice: Notice) -> str:

@@ -9,25 +9,41 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from streams.admin.base import RecordingAdmin, staff
-from streams.models import DriftCheck, Mode, Rotation, RotationState, Secret
+from streams.admin.exporting import Export, ExportingAdmin
+from streams.models import (
+    DriftCheck,
+    Endpoint,
+    Mode,
+    Rotation,
+    RotationState,
+    Secret,
+    SecretFunction,
+)
 from streams.rotation import starting, timeline
 from streams.rotation.engine import waits
+from streams.rotation.machine import UNTOUCHED
 from streams.rotation.problems import RotationError
 from streams.rotation.timeline import StepState, Told
 from streams.tasks import advance_rotation, ring
 from streams.templatetags.times import duration
 
+COLUMNS = (
+    "id", "secret", "mode", "state", "step", "problem", "waiting", "requested_by", "started_at",
+    "finished_at",
+)  # fmt: skip
+
 
 @admin.register(Rotation)
-class RotationAdmin(RecordingAdmin):
-    list_display = ("started_at", "secret", "mode", "state", "step", "waiting", "finished_at")
+class RotationAdmin(ExportingAdmin, RecordingAdmin):
+    list_display = ("started_at", "secret", "mode", "told_state", "step", "waiting", "finished_at")
     list_filter = ("state", "mode")
     search_fields = ("secret__name",)
     list_select_related = ("secret",)
+    export = Export("rotations", COLUMNS)
     actions = None
 
     def change_view(
@@ -43,9 +59,13 @@ class RotationAdmin(RecordingAdmin):
         context = self.admin_site.each_context(request) | _story(request, rotation)
         return render(request, "admin/streams/rotation/page.html", context)
 
+    @admin.display(description=_("state"), ordering="state")
+    def told_state(self, rotation: Rotation) -> str:
+        return rotation.told_state
+
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = Secret.objects.operable_by(staff(request))
-        return super().get_queryset(request).filter(secret__in=mine)
+        return super().get_queryset(request).filter(secret__in=mine).with_versions()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -93,6 +113,8 @@ def _story(request: HttpRequest, rotation: Rotation) -> dict[str, Any]:
             }
             for step in steps
         ],
+        # Before, it has changed nothing, and is rolled back.
+        "may_give_up": rotation.step != UNTOUCHED or rotation.back,
         "may_act": request.user.has_perm("streams.rotate_secret"),
     }
 
@@ -109,6 +131,18 @@ def _sentence(rotation: Rotation, steps: list[Told]) -> str:
         else gettext("At %(step)s, step %(number)d of %(count)d.")
     )
     return told % {"step": rotation.step, "number": number, "count": len(steps)}
+
+
+# What becomes of requests meanwhile.
+_GAPS = {
+    Mode.OVERLAP: _("No request is refused: the function accepts both values until the end."),
+    Mode.PAIR: _("No request is refused: each value has an alias that accepts it."),
+    Mode.HOLD: _(
+        "Downloads through this portal wait for some seconds at most, and none is refused. Whoever "
+        "else sends the value is refused from the change on."
+    ),
+    Mode.GAP: _("Requests through the gateways are refused, usually for some seconds."),
+}
 
 
 def rotate(request: HttpRequest, secret_id: str, context: dict[str, Any]) -> HttpResponse:
@@ -132,7 +166,12 @@ def _outlook(secret: Secret) -> dict[str, Any]:
         "rotation": rotation,
         "mode": mode,
         "gap": starting.GAP if mode == Mode.GAP else "",
+        "expected": _GAPS[mode],
         "waits": waits(mode),
+        "function": SecretFunction.objects.filter(secret=secret).first(),
+        "endpoints": Endpoint.objects.hanging_on(Secret.objects.filter(pk=secret.pk)),
+        "stored": secret.stored_at(),
+        "live": starting.live(secret),
         "gateways": secret.gateways.order_by("pk"),
         "drift": DriftCheck.objects.filter(secret=secret).exclude(found="").first(),
     }
@@ -150,15 +189,28 @@ def _acted(request: HttpRequest, secret: Secret) -> HttpResponse:
 
 def _done(request: HttpRequest, secret: Secret) -> Rotation:
     what, by = request.POST.get("what"), request.user.get_username()
-    if what in {"resume", "rollback"}:
+    words = {
+        "resume": starting.resume,
+        "rollback": starting.roll_back,
+        "give-up": starting.give_up,
+    }
+    if what in words:
         rotation = starting.open_rotation(secret)
-        (starting.resume if what == "resume" else starting.roll_back)(rotation, by=by)
+        words[what](rotation, by=by)
         return rotation
     if what == "repair":
         return starting.repair(secret, by=by)
     emergency = what == "emergency"
     if emergency and request.POST.get("name") != secret.name:
         raise starting.NotNowError("Type the secret's name to rotate it with no waits.")
+    live = 0 if emergency else starting.live(secret)
+    if live and request.POST.get("sure") != secret.name:
+        told = ngettext(
+            "%d download is under way with this secret. Type its name to rotate it now.",
+            "%d downloads are under way with this secret. Type its name to rotate it now.",
+            live,
+        )
+        raise starting.NotNowError(told % live)
     return starting.start(
         secret,
         by=by,

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
@@ -11,11 +10,27 @@ from django.shortcuts import get_object_or_404
 from ninja import Router, Schema, Status
 from ninja.pagination import paginate
 
+from streams.api.asking import Text, staff, user_of
 from streams.doctor import engine
-from streams.models import Checkup, Endpoint, User
+from streams.models import Checkup, Endpoint
 from streams.tasks import examine, ring
 
 router = Router(tags=["doctor"])
+_FINDING: dict[str, Any] = {
+    "id": "does-not-open",
+    "severity": "error",
+    "title": "The export does not open",
+    "subject": "orders",
+    "endpoint": "orders",
+    "secret": None,
+    "sentence": "The origin answers 404.",
+    "evidence": ["GET https://example.com/orders: 404"],
+    "consequence": "Downloads of it fail.",
+    "fix": "Correct its address.",
+    "cli": [],
+    "terraform": "",
+    "repair": None,
+}
 
 
 class RepairOut(Schema):
@@ -52,6 +67,16 @@ class SkippedOut(Schema):
 class ReportOut(Schema):
     """One run. `passed` is how many checks found nothing; `new` and `gone` are since `since`."""
 
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {"ok": False, "health": "failing", "why": "schedule", "by": "",
+                 "ended_at": "2026-11-26T15:00:00Z", "passed": 21, "findings": [_FINDING],
+                 "skipped": [], "since": "2026-11-26T14:00:00Z", "new": [_FINDING], "gone": []}
+            ]
+        }
+    }  # fmt: skip
+
     ok: bool
     health: str
     why: str
@@ -68,6 +93,15 @@ class ReportOut(Schema):
 class HealthOut(Schema):
     """How an endpoint is; `examined_at` is null where no run has ended yet."""
 
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {"slug": "orders", "title": "Orders", "health": "healthy", "health_reason": "",
+                 "examined_at": "2026-11-26T15:00:00Z"}
+            ]
+        }
+    }  # fmt: skip
+
     slug: str
     title: str
     health: str
@@ -78,20 +112,22 @@ class HealthOut(Schema):
 class AskedOut(Schema):
     """A run that a worker makes as soon as one is free."""
 
+    model_config = {"json_schema_extra": {"examples": [{"asked_at": "2026-11-26T15:00:00Z"}]}}
+
     asked_at: datetime
 
 
 @router.get("/doctor", response=ReportOut, summary="The portal's last run")
 def portal(request: HttpRequest) -> dict[str, Any]:
     """Of the portal itself, and of what no endpoint hangs on. 404 before the first has ended."""
-    _permitted(request, "streams.view_checkup")
+    staff(request, "streams.view_checkup")
     return _last(None)
 
 
 @router.post("/doctor", response={202: AskedOut}, summary="Have the portal examined")
 def examine_portal(request: HttpRequest) -> Status[Checkup]:
     """Asked twice before it begins, it is made once."""
-    _permitted(request, "streams.change_checkup")
+    staff(request, "streams.change_checkup")
     return Status(202, _asked(request, None))
 
 
@@ -99,39 +135,28 @@ def examine_portal(request: HttpRequest) -> Status[Checkup]:
 @paginate
 def endpoints(request: HttpRequest) -> QuerySet[Endpoint]:
     """Those that the token's user operates, the worst first."""
-    _permitted(request, "streams.view_checkup")
-    return Endpoint.objects.operable_by(_user(request)).with_health().worst_first()
+    staff(request, "streams.view_checkup")
+    return Endpoint.objects.operable_by(user_of(request)).with_health().worst_first()
 
 
 @router.get("/endpoints/{slug}/doctor", response=ReportOut, summary="An endpoint's last run")
-def endpoint(request: HttpRequest, slug: str) -> dict[str, Any]:
+def endpoint(request: HttpRequest, slug: Text) -> dict[str, Any]:
     """404 before the first run has ended, too."""
-    _permitted(request, "streams.view_checkup")
+    staff(request, "streams.view_checkup")
     return _last(_endpoint(request, slug))
 
 
 @router.post(
     "/endpoints/{slug}/doctor", response={202: AskedOut}, summary="Have an endpoint examined"
 )
-def examine_endpoint(request: HttpRequest, slug: str) -> Status[Checkup]:
+def examine_endpoint(request: HttpRequest, slug: Text) -> Status[Checkup]:
     """Asked twice before it begins, it is made once."""
-    _permitted(request, "streams.change_checkup")
+    staff(request, "streams.change_checkup")
     return Status(202, _asked(request, _endpoint(request, slug)))
 
 
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def _permitted(request: HttpRequest, permission: str) -> None:
-    user = _user(request)
-    if not (user.is_staff and user.has_perm(permission)):
-        raise PermissionDenied
-
-
-def _endpoint(request: HttpRequest, slug: str) -> Endpoint:
-    return get_object_or_404(Endpoint.objects.operable_by(_user(request)), slug=slug)
+def _endpoint(request: HttpRequest, slug: Text) -> Endpoint:
+    return get_object_or_404(Endpoint.objects.operable_by(user_of(request)), slug=slug)
 
 
 def _last(endpoint: Endpoint | None) -> dict[str, Any]:
@@ -151,7 +176,7 @@ def _last(endpoint: Endpoint | None) -> dict[str, Any]:
 
 
 def _asked(request: HttpRequest, endpoint: Endpoint | None) -> Checkup:
-    row = engine.ask(endpoint, by=_user(request).get_username())
+    row = engine.ask(endpoint, by=user_of(request).get_username())
     transaction.on_commit(lambda: ring(examine, row.pk), robust=True)
     row.refresh_from_db()
     return row

@@ -20,7 +20,7 @@ _REQUEST: ContextVar[Source | None] = ContextVar("audit_request", default=None)
 @contextmanager
 def of_request(request: HttpRequest) -> Iterator[None]:
     """What is recorded within is done by this request."""
-    token = _REQUEST.set(Source(How.WEB, _address(request)))
+    token = _REQUEST.set(Source(How.WEB, address_of(request)))
     try:
         yield
     finally:
@@ -34,7 +34,8 @@ def current() -> Source:
     return Source(How.WORKER if current_task else How.COMMAND, _host())
 
 
-def _address(request: HttpRequest) -> str:
+def address_of(request: HttpRequest) -> str:
+    """The client's address, of the connection or as the proxy in front says."""
     if settings.SECURE_PROXY_SSL_HEADER:
         # There is a proxy in front, which adds its own client at the end. What stands before that
         # is what the client says of itself.

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NotConnectedError
+from botocore.parsers import ResponseParserError
 
 from streams.aws.account import Account, aws_code
 from streams.aws.failures import UnavailableError, translated
@@ -64,7 +65,7 @@ def look(account: Account, *, region: str, role_arn: str = "") -> Caller:
         answer = client.get_caller_identity()
     except AwsCredentialsError as exc:
         return Caller(missing=str(exc))
-    except (NotConnectedError, HTTPClientError) as exc:
+    except (NotConnectedError, HTTPClientError, ResponseParserError) as exc:
         unavailable = UnavailableError(_OPERATION, type(exc).__name__)
     except BotoCoreError as exc:
         # Roles and profiles are only resolved when something is signed.

@@ -2,6 +2,7 @@
 
 ControlError
 ├── ThrottledError      too many calls (passing)
+│   └── PacedError          so that there are not: not even made
 ├── ConflictError       another change is under way (passing)
 ├── StaleError          changed since it was read (passing)
 ├── UnavailableError    AWS failed, or did not answer: it may have happened (passing)
@@ -18,6 +19,7 @@ import re
 from typing import ClassVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.parsers import ResponseParserError
 
 from streams.net.errors import AwsCredentialsError
 
@@ -25,7 +27,7 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,79}")
 
 
 class ControlError(Exception):
-    """`passing`: the same call may succeed later. `operation` is AWS's name of it."""
+    """`passing`: the same call may succeed later. `operation` and `aws_code` are AWS's names."""
 
     sentence: ClassVar[str] = "AWS did not do what was asked"
     passing: ClassVar[bool] = False
@@ -37,12 +39,17 @@ class ControlError(Exception):
         told = f" ({', '.join(known)})" if known else ""
         super().__init__(f"{self.sentence}{told}.")
         self.operation = operation
+        self.aws_code = aws_code
         self.retry_after = retry_after
 
 
 class ThrottledError(ControlError):
     sentence = "AWS takes no more calls just now"
     passing = True
+
+
+class PacedError(ThrottledError):
+    sentence = "Other calls have their turn first, within AWS's limits"
 
 
 class ConflictError(ControlError):
@@ -122,7 +129,7 @@ def translated(operation: str, exc: Exception) -> ControlError:
         return _of_answer(operation, exc)
     if isinstance(exc, NoCredentialsError | NoRegionError | AwsCredentialsError):
         return DeniedError(operation, type(exc).__name__)
-    assert isinstance(exc, BotoCoreError)
+    assert isinstance(exc, BotoCoreError | ResponseParserError)
     # Everything else is about the connection, or an answer that cannot be read.
     return UnavailableError(operation, type(exc).__name__)
 

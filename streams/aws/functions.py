@@ -29,6 +29,8 @@ class Configuration:
     in_vpc: bool = False
     # Seconds that one invocation may take; 0 where AWS does not tell.
     timeout: int = 0
+    # AWS's code for why it cannot run; empty where it can.
+    state_reason: str = ""
     # What else a version is published with, by AWS's names.
     shape: Mapping[str, Any] = field(default_factory=dict)
 
@@ -255,6 +257,7 @@ def _configuration(answer: dict[str, Any]) -> Configuration:
         revision_id=answer.get("RevisionId", ""),
         update_status=answer.get("LastUpdateStatus") or "Successful",
         update_reason=answer.get("LastUpdateStatusReasonCode") or "",
+        state_reason=answer.get("StateReasonCode") or "",
         state=answer.get("State") or "Active",
         code_sha256=answer.get("CodeSha256", ""),
         version=answer.get("Version", ""),

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import F
 
 from streams import audit
-from streams.delivery import recorded
-from streams.models import Download, State
+from streams.delivery import recorded, watching
+from streams.models import Download, Figures, State, Tally
 
 
 def interrupt(now: datetime | None = None) -> int:
@@ -15,13 +15,17 @@ def interrupt(now: datetime | None = None) -> int:
     if not Download.objects.abandoned(now).exists():
         return 0
     with transaction.atomic():
-        events = interrupted(now)
-        audit.append(events)
-    return len(events)
+        rows = interrupted(now)
+        figures = Figures()
+        for row in rows:
+            figures.merge(watching.figures_of(row))
+        Tally.objects.add(figures)
+        audit.append([recorded.ended(row) for row in rows])
+    return len(rows)
 
 
-def interrupted(now: datetime | None = None) -> list[audit.Event]:
-    """Ends them within a transaction, and gives what is to be appended before it ends."""
+def interrupted(now: datetime | None = None) -> list[Download]:
+    """Ends them within a transaction, before whose end they are to be counted and told."""
     # Of two that look, one ends a row, and tells of it.
     rows = list(Download.objects.abandoned(now).select_for_update(skip_locked=True))
     if rows:
@@ -30,4 +34,4 @@ def interrupted(now: datetime | None = None) -> list[audit.Event]:
         )
     for row in rows:
         row.state, row.reason = State.INTERRUPTED, "process_ended"
-    return [recorded.ended(row) for row in rows]
+    return rows

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from django.utils.http import parse_http_date_safe
+
+from streams.net.errors import PreconditionError
 from streams.origins import Opened, Wanted
 from streams.wire import disposition, headers, ranges, validators
 
@@ -16,26 +19,37 @@ class Asked:
     if_none_match: str | None
     accept_encoding: str | None
     head_only: bool
+    # The browser asks again by itself, after a cut.
+    again: bool = False
+    if_match: str | None = None
+    if_unmodified_since: str | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the client takes one version and no other."""
+        return self.if_match is not None or self.if_unmodified_since is not None
 
     def wanted(self) -> Wanted:
         """What to ask of the origin. A range under a condition that cannot hold is dropped."""
         span = ranges.parse(self.range) if not self.head_only else None
         tag = validators.parse_etag(self.if_range)
-        if self.if_range and not validators.is_strong(tag):
+        if self.if_range is not None and not validators.is_strong(tag):
             # A weak tag, or a date, does not promise equal bytes: everything, then.
             span = None
         return Wanted(
             query=self.query,
             range=span,
             if_range=tag if span else None,
-            if_none_match=self.if_none_match if _sendable(self.if_none_match) else None,
+            if_none_match=self.if_none_match if self._may_send_if_none_match else None,
             gzip=headers.accepts_gzip(self.accept_encoding),
             head_only=self.head_only,
         )
 
-
-def _sendable(value: str | None) -> bool:
-    return bool(value) and str(value).isascii() and str(value).isprintable()
+    @property
+    def _may_send_if_none_match(self) -> bool:
+        value = self.if_none_match or ""
+        # A 304 need not say of which version it is, and another condition comes before this one.
+        return bool(value) and value.isascii() and value.isprintable() and not self.is_pinned
 
 
 # RFC 9110 section 15.4.5, as far as it is ours to send.
@@ -52,8 +66,25 @@ class Answer:
     resumable: bool
 
 
+def check(asked: Asked, opened: Opened) -> None:
+    """Raises `PreconditionError` where the client wants another version than there is.
+
+    RFC 9110 sections 13.1.1 and 13.1.4: a date counts where nothing better is said, and only where
+    both dates can be read.
+    """
+    if asked.if_match is not None:
+        holds = validators.matches(asked.if_match, opened.etag)
+    else:
+        at_most = parse_http_date_safe(asked.if_unmodified_since or "")
+        modified = parse_http_date_safe(opened.headers.get("Last-Modified", ""))
+        holds = at_most is None or modified is None or modified <= at_most
+    if not holds:
+        raise PreconditionError
+
+
 def answer(asked: Asked, opened: Opened, *, filename: str) -> Answer:
-    """What the client is told about an opened origin."""
+    """What the client is told about an opened origin. Raises `PreconditionError`."""
+    check(asked, opened)
     fields: dict[str, str] = dict(opened.headers)
     resumable = (
         opened.accepts_ranges and validators.is_strong(opened.etag) and opened.total is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -10,13 +10,15 @@ from django.conf import settings
 
 from streams.access.addresses import address_policy
 from streams.aws.account import Account
+from streams.delivery.digests import Parts
 from streams.delivery.meter import Meter
-from streams.delivery.proving import ProvingSource
-from streams.delivery.relay import Patience, Relay, WideLane
+from streams.delivery.offload import Versions
+from streams.delivery.relay import Patience, Provable, Relay, WideLane
 from streams.delivery.remembered import Remembered
 from streams.delivery.segments import Memory
-from streams.delivery.throttle import Throttles
-from streams.models import Download, Endpoint
+from streams.delivery.stopping import StoppedError
+from streams.delivery.throttle import Throttle, Throttles
+from streams.models import Download, Endpoint, Figures
 from streams.net.client import Client
 from streams.net.pace import Socket
 
@@ -32,36 +34,107 @@ class Engine:
         self.account = Account()
         self.memory = Memory(settings.SEGMENT_MEMORY)
         self.remembered = Remembered()
+        self.versions = Versions()
         self.throttles = Throttles()
-        self.meter = Meter(self.throttles, self._stop)
+        self.figures = Figures()
+        self.meter = Meter(self.throttles, self._stop, self.figures)
         self.draining = False
         self._relays: set[Relay] = set()
+        # How to end each download that is carried here, by the id of its record.
+        self._stops: dict[UUID, Callable[[str], None]] = {}
         self._lane = WideLane(WIDE_PLACES)
         self._loop = asyncio.get_running_loop()
         self._metering = self._loop.create_task(self.meter.run())
 
+    @contextlib.contextmanager
+    def waiting(self, records: Sequence[Download]) -> Iterator[None]:
+        """While their first bytes are waited for: records that are stored, and may be stopped.
+
+        Raises `StoppedError` where that happens.
+        """
+        task, reasons = asyncio.current_task(), list[str]()
+        assert task is not None
+
+        def stop(reason: str) -> None:
+            reasons.append(reason)
+            task.cancel()
+
+        for record in records:
+            self.meter.waits(record)
+            self._stops[record.pk] = stop
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not reasons:
+                raise
+            task.uncancel()
+            raise StoppedError(reasons[0]) from None
+        finally:
+            for record in records:
+                if self._stops.get(record.pk) is stop:
+                    del self._stops[record.pk]
+
     def relay(
-        self, source: ProvingSource, record: Download, endpoint: Endpoint, client: Socket | None
+        self, source: Provable, record: Download, endpoint: Endpoint, client: Socket | None
     ) -> Relay:
         """Begins the body of a download whose record is stored."""
-        patience = Patience(settings.IDLE_TIMEOUT, settings.CLIENT_TIMEOUT)
         throttle = self.throttles.enter(record, endpoint)
-        relay = Relay(source, record, patience, self._ended, client, self._lane, throttle)
-        relay.draining = self.draining
-        self._relays.add(relay)
+        relay = self._relay(source, record, self._ended, client, throttle)
+        self._stops[record.pk] = relay.stop
         self.meter.began(record)
         return relay
 
     def _ended(self, relay: Relay) -> None:
-        self._relays.discard(relay)
         if relay.throttle is not None:
             self.throttles.leave(relay.throttle)
-        self.meter.ended(relay.record, relay.parts)
+        self.ended(relay.record, relay.parts)
 
-    def _stop(self, wanted: Collection[UUID]) -> None:
+    def ended(self, record: Download, parts: Parts | None = None) -> None:
+        """A download that was carried here has its last state."""
+        self._stops.pop(record.pk, None)
+        self.meter.ended(record, parts)
+
+    def relay_of_many(
+        self,
+        source: Provable,
+        whole: Download,
+        records: Sequence[Download],
+        on_end: Callable[[Relay], None],
+        client: Socket | None,
+    ) -> Relay:
+        """Begins one body of several downloads, whose records are stored.
+
+        `whole` is none: it counts what is sent in all. The `source` tells the meter when each
+        begins, and `ended` when it has ended; `on_end` does so of those that have not by then.
+        """
+        relay = self._relay(source, whole, on_end, client, None)
+        for record in records:
+            self._stops[record.pk] = relay.stop
+        return relay
+
+    def _relay(
+        self,
+        source: Provable,
+        record: Download,
+        on_end: Callable[[Relay], None],
+        client: Socket | None,
+        throttle: Throttle | None,
+    ) -> Relay:
+        def ended(relay: Relay) -> None:
+            self._relays.discard(relay)
+            on_end(relay)
+
+        patience = Patience(settings.IDLE_TIMEOUT, settings.CLIENT_TIMEOUT)
+        relay = Relay(source, record, patience, ended, client, self._lane, throttle)
+        relay.draining = self.draining
+        self._relays.add(relay)
+        return relay
+
+    def _stop(self, wanted: Mapping[UUID, str]) -> None:
         """Ends those of them that are carried here."""
-        for relay in [one for one in self._relays if one.record.pk in wanted]:
-            relay.stop()
+        for pk, reason in wanted.items():
+            if stop := self._stops.get(pk):
+                stop(reason)
 
     def drain(self) -> None:
         """The server is going down: what it ends from now on was not the client's doing.

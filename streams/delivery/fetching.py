@@ -7,6 +7,7 @@ from streams.delivery.opening import opened_source
 from streams.delivery.resuming import ResumingSource, is_pinned, whole_span
 from streams.delivery.segments import Memory, Plan, SegmentedSource
 from streams.delivery.source import Source
+from streams.delivery.watching import Watch
 from streams.net.errors import RangeError
 from streams.origins import Credential, Opened, Origin, Reread, Wanted
 from streams.wire.ranges import Asked, ByteRange, UnsatisfiableError
@@ -20,7 +21,7 @@ class Fetch:
     """How one download reads its origin.
 
     `credentials` are those of its beginning; `reread` asks for those of now. `plan` is None for one
-    stream. `timeout` is for the first byte, in seconds.
+    stream. `timeout` is for the first byte, in seconds. `watch` is told of each request.
     """
 
     origin: Origin
@@ -29,6 +30,7 @@ class Fetch:
     timeout: float
     plan: Plan | None
     memory: Memory
+    watch: Watch
 
     async def begin(self, wanted: Wanted) -> tuple[Stream, bytes]:
         """A source whose `opened` is what the client is told, and the first bytes of it.
@@ -76,8 +78,10 @@ class Fetch:
         rest = ByteRange(held.last + 1, span.last) if held.last < span.last else None
 
         def make(part: ByteRange, on_busy: Callable[[], None]) -> ResumingSource:
+            self.watch.segment()
             return ResumingSource(told, wanted, self._reopen, span=part, on_busy=on_busy)
 
+        self.watch.segment()
         begun = ResumingSource(
             told, wanted, self._reopen, span=held, source=source, delivered=len(first)
         )
@@ -113,6 +117,7 @@ class Fetch:
             self.origin,
             wanted,
             self.credentials,
+            watch=self.watch,
             first_byte_timeout=self.timeout,
             reread=self.reread,
         )
@@ -123,6 +128,7 @@ class Fetch:
             self.origin,
             wanted,
             await self.reread(),
+            watch=self.watch,
             first_byte_timeout=self.timeout,
             or_whole=False,
             reread=self.reread,

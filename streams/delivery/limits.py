@@ -77,7 +77,9 @@ def store(record: Download, endpoint: Endpoint, user: User) -> None:
     with transaction.atomic():
         if everywhere.any_count:
             User.objects.select_for_update().get(pk=user.pk)
-            _check(everywhere, Download.objects.filter(user=user), user)
+            mine = Download.objects.filter(user=user)
+            # A zip is one of theirs, since its exports are sent one after the other.
+            _check(everywhere, mine.exclude(bundle=record.bundle) if record.bundle else mine, user)
         if own.any_count:
             Endpoint.objects.select_for_update().get(pk=endpoint.pk)
             _check(own, Download.objects.filter(endpoint=endpoint), user)
@@ -85,7 +87,7 @@ def store(record: Download, endpoint: Endpoint, user: User) -> None:
 
 
 def _check(limits: Limits, downloads: DownloadQuerySet, user: User) -> None:
-    running = list(downloads.running().only("started_at", "sent", "size", "user_id"))
+    running = list(downloads.running().only("started_at", "sent", "size", "user_id", "bundle"))
     mine = [download for download in running if download.user_id == user.pk]
     if limits.concurrent and len(running) >= limits.concurrent:
         raise LimitError(
@@ -93,7 +95,7 @@ def _check(limits: Limits, downloads: DownloadQuerySet, user: User) -> None:
             _("As many downloads of this export are running as it allows."),
             _wait(running),
         )
-    if limits.per_user and len(mine) >= limits.per_user:
+    if limits.per_user and len({one.bundle or one.pk for one in mine}) >= limits.per_user:
         raise LimitError(
             "too_many_downloads",
             _("As many of your downloads are running as you may have at a time."),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,10 +12,10 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from streams import audit
-from streams.delivery import abandoned, recorded, throttle
+from streams.delivery import abandoned, recorded, stopping, throttle, watching
 from streams.delivery.digests import Parts
 from streams.delivery.throttle import Key, Throttles
-from streams.models import Download, PartDigests, State
+from streams.models import Download, Figure, Figures, PartDigests, State, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,25 @@ PERIOD = 1.0
 GATHER = 0.2
 # An idle download says this often, in periods, that its process lives.
 HEARTBEAT = 8
+# Seconds for which a database must have answered before others are given up: while it was away,
+# nobody could say that they live.
+TRUST = 12.0
 # Seconds over which a speed is told.
 WINDOW = 3.0
 
 COUNTS = ("sent", "speed", "resumes", "seen_at")
-BEGUN = ("status", "first", "size", "total", "proof", "resumable", "filename", "first_byte_at")
+BEGUN = (
+    "started_at",
+    "status",
+    "first",
+    "size",
+    "total",
+    "proof",
+    "resumable",
+    "filename",
+    "first_byte_at",
+    "kept_until",
+)
 ENDED = (*BEGUN, "sent", "sha256", "resumes", "state", "reason", "seen_at", "finished_at")
 
 
@@ -48,14 +62,17 @@ class Batch:
     ended: Sequence[Download]
     parts: Mapping[UUID, Parts]
     keys: Iterable[Key]
+    figures: Figures
+    # Whether downloads that nobody tells of may be ended.
+    trusted: bool
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the records say of all processes: how many run of each key, and which are to end."""
+    """What the records say of all processes: how many run of each key, and which are to end why."""
 
     running: dict[Key, int]
-    stopping: Collection[UUID]
+    stopping: Mapping[UUID, str]
 
 
 class Meter:
@@ -65,10 +82,21 @@ class Meter:
     request waits for the database. What could not be written is written with the next batch.
     """
 
-    def __init__(self, throttles: Throttles, stop: Callable[[Collection[UUID]], None]) -> None:
-        """`stop` is given the downloads that operators want to end, whoever carries them."""
+    def __init__(
+        self,
+        throttles: Throttles,
+        stop: Callable[[Mapping[UUID, str]], None],
+        figures: Figures,
+    ) -> None:
+        """`stop` is given the downloads that are to end, whoever carries them, and why.
+
+        Whatever others put into `figures` is stored with the next batch.
+        """
         self._throttles = throttles
         self._stop = stop
+        self._figures = figures
+        # How many bytes of each download count already.
+        self._counted: dict[object, int] = {}
         self._parts: dict[UUID, Parts] = {}
         self._live: dict[object, Download] = {}
         self._begun: list[Download] = []
@@ -78,6 +106,14 @@ class Meter:
         self._time = asyncio.get_running_loop().time
         self._wake = asyncio.Event()
         self._tick = 0
+        self._answering_since: float | None = self._time()
+
+    def waits(self, record: Download) -> None:
+        """`record` was stored, and has no first byte yet: its process lives, and may be asked."""
+        self._live[record.pk] = record
+        self._readings[record.pk] = Reading(0, self._time())
+        # What it was stored with.
+        self._written[record.pk] = (0, None)
 
     def began(self, record: Download) -> None:
         """`record` was stored and its head is known."""
@@ -86,16 +122,31 @@ class Meter:
         self._begun.append(record)
         self._wake.set()
 
+    def handed_over(self, record: Download) -> None:
+        """`record` was stored, and another program carries it: nothing more is known here."""
+        self._forget(record)
+        self._begun.append(record)
+        self._wake.set()
+
     def ended(self, record: Download, parts: Parts | None = None) -> None:
         """`record` has its last state, and what was sent these digests."""
         if parts is not None and parts.digests and record.state == State.COMPLETE:
             self._parts[record.pk] = parts
+        self._count_sent(record)
+        # A HEAD that failed was no download, and has no row.
+        if not record._state.adding:
+            self._figures.merge(watching.figures_of(record))
+        self._counted.pop(record.pk, None)
+        self._forget(record)
+        self._ended.append(record)
+        self._wake.set()
+        log_end(record)
+        watching.end(record)
+
+    def _forget(self, record: Download) -> None:
         self._live.pop(record.pk, None)
         self._written.pop(record.pk, None)
         self._readings.pop(record.pk, None)
-        self._ended.append(record)
-        self._wake.set()
-        _log(record)
 
     async def run(self) -> None:
         """Writes for as long as it is not cancelled."""
@@ -122,11 +173,15 @@ class Meter:
             for key, record in self._live.items()
             if (record.sent, record.speed) != self._written.get(key) or self._tick % HEARTBEAT == 0
         ]
+        for record in self._live.values():
+            self._count_sent(record)
         parts = {r.pk: self._parts.pop(r.pk) for r in ended if r.pk in self._parts}
         keys = self._throttles.keys()
-        if not (begun or ended or self._live or keys or self._tick % HEARTBEAT == 0):
+        idle = self._tick % HEARTBEAT != 0
+        if idle and not (begun or ended or self._live or keys or self._figures):
             return
-        batch = Batch(begun, moved, ended, parts, keys)
+        figures = self._figures.take()
+        batch = Batch(begun, moved, ended, parts, keys, figures, self._is_trusted())
         told = {record.pk: (record.sent, record.speed) for record in moved}
         try:
             seen = await sync_to_async(_write)(batch)
@@ -134,10 +189,23 @@ class Meter:
             logger.warning("downloads_not_recorded", extra={"error": type(exc).__name__})
             self._begun[:0], self._ended[:0] = begun, ended
             self._parts |= parts
+            self._figures.merge(figures)
+            self._answering_since = None
         else:
+            if self._answering_since is None:
+                self._answering_since = self._time()
             self._throttles.share(seen.running)
             self._stop(seen.stopping)
             self._written |= {key: value for key, value in told.items() if key in self._live}
+
+    def _count_sent(self, record: Download) -> None:
+        before, self._counted[record.pk] = self._counted.get(record.pk, 0), record.sent
+        if record.sent > before:
+            self._figures.count(Figure.BYTES, record.slug, by=record.sent - before)
+
+    def _is_trusted(self) -> bool:
+        since = self._answering_since
+        return since is not None and self._time() - since > TRUST
 
     def _measure(self) -> None:
         """Tells speeds by what was sent since the reading before."""
@@ -149,13 +217,15 @@ class Meter:
                 self._readings[key] = Reading(record.sent, now)
 
 
-def _log(record: Download) -> None:
+def log_end(record: Download) -> None:
     """The one line that each download leaves in the log; `uvicorn.access` is off."""
     ended = record.finished_at or timezone.now()
     logger.info(
         "download_ended",
         extra={
             "download": str(record.pk),
+            # Also where it was ended by another than its own request.
+            **({"request_id": record.request_id} if record.request_id else {}),
             "export": record.slug,
             "user": record.username,
             "state": str(record.state),
@@ -212,6 +282,8 @@ def _write(batch: Batch) -> Seen:
     now = timezone.now()
     events = [recorded.begun(record) for record in batch.begun]
     events += [recorded.ended(record) for record in batch.ended]
+    # A copy: the batch may be written again.
+    figures = Figures(batch.figures)
     try:
         with transaction.atomic():
             for record in batch.begun:
@@ -224,10 +296,14 @@ def _write(batch: Batch) -> Seen:
                 _store(record, ENDED)
             if batch.parts:
                 _store_parts(batch.parts)
-            events += abandoned.interrupted(now)
+            if batch.trusted:
+                lost = abandoned.interrupted(now)
+                events += [recorded.ended(record) for record in lost]
+                for record in lost:
+                    figures.merge(watching.figures_of(record))
+            Tally.objects.add(figures)
             audit.append(events)
-        stopping = Download.objects.stopping().values_list("pk", flat=True)
-        return Seen(throttle.running(batch.keys), set(stopping))
+        return Seen(throttle.running(batch.keys), stopping.asked())
     except DatabaseError:
         # A broken connection is replaced by a new one at the next attempt.
         connections.close_all()

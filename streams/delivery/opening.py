@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from streams.delivery.source import Source
+from streams.delivery.watching import Watch
 from streams.net import errors
 from streams.origins import Credential, Opened, Origin, Reread, Wanted
 
@@ -25,6 +26,7 @@ async def opened_source(
     wanted: Wanted,
     credentials: Sequence[Credential],
     *,
+    watch: Watch,
     first_byte_timeout: float,
     or_whole: bool = True,
     reread: Reread | None = None,
@@ -35,20 +37,21 @@ async def opened_source(
     origin that takes none. `first_byte_timeout` is in seconds. With `or_whole`, a range that came
     of another version than `wanted.if_range` is dropped, and everything asked for. A refusal that
     may be a rotation's doing is held for as long as its credential says, and `reread` asks which
-    values there are by then. Raises `OriginError`.
+    values there are by then. `watch` is told of each attempt. Raises `OriginError`.
     """
     attempts = _Attempts(wanted, credentials, or_whole=or_whole, reread=reread)
     while True:
         try:
-            opened = await origin.open(attempts.wanted, attempts.credential)
-            source = Source(opened)
-            if attempts.drops_range(opened):
-                source.abort()
-                continue
-            if wanted.head_only:
-                source.abort()
-                return source, b""
-            return source, await _first(source, first_byte_timeout)
+            with watch.asking(attempts.wanted) as span:
+                opened = await origin.open(attempts.wanted, attempts.credential)
+                source = Source(opened, span)
+                if attempts.drops_range(opened):
+                    source.abort()
+                    continue
+                if wanted.head_only:
+                    source.abort()
+                    return source, b""
+                return source, await _first(source, first_byte_timeout)
         except errors.OriginError as exc:
             await attempts.prepare_after(exc)
 

@@ -44,12 +44,13 @@ class ProvingSource:
         lookup: Awaitable[Checksum | None] | None = None,
         version: Hashable | None = None,
         remembered: Remembered | None = None,
+        crc32: bool = False,
     ) -> None:
         """`first` was read already, and is delivered first.
 
         `container` is what the file is, where its length is not known. `lookup` asks the origin for
         the checksum of the whole file. `version` tells it from every other one, if anything does;
-        what is `remembered` of it is not digested again.
+        what is `remembered` of it is not digested again. `crc32` has that computed, too.
         """
         opened = source.opened
         self.proof = Proof.NONE
@@ -67,6 +68,8 @@ class ProvingSource:
         self.parts = self._known.parts if self._known else Parts(_offset(opened))
         self._hash = hashlib.sha256()
         self._computed = self._others()
+        if crc32:
+            self._computed.setdefault("crc32", digester("crc32"))
         hashers: list[Hasher] = list(self._computed.values())
         if self._known is None:
             hashers += [self._hash, self.parts]
@@ -103,6 +106,11 @@ class ProvingSource:
             return self._hash.digest()
         same = self._computed[_SAME].digest() == self._known.crc
         return self._known.sha256 if same else b""
+
+    @property
+    def crc32(self) -> int:
+        """Of what was sent, once that is read out, where it was to be computed."""
+        return int.from_bytes(self._computed["crc32"].digest())
 
     @property
     def opened(self) -> Opened:

@@ -21,4 +21,7 @@ def _event(action: str, record: Download, details: dict[str, str]) -> audit.Even
     # Where nobody knows any more whose request it was, it still was one.
     source = record.source or audit.Source(How.WEB, "")
     details = {"download": str(record.pk), **details}
+    if record.link:
+        # Whoever it was, it need not have been the one who made the link.
+        return audit.Event(action, record.slug, "", {**details, "link": record.link.key}, source)
     return audit.Event(action, record.slug, record.username, details, source)

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from django.utils import timezone
 
 from streams.delivery.digests import Parts
-from streams.delivery.proving import ProvingSource
-from streams.delivery.stopping import STOPPED
+from streams.delivery.stopping import STATES
 from streams.delivery.throttle import Throttle
-from streams.models import Download, State
+from streams.models import Download, Proof, State
 from streams.net.errors import BodyError, CorruptError, StalledError, TruncatedError
 from streams.net.pace import NARROW, WIDE, Pace, Socket
 
@@ -55,6 +54,26 @@ class Patience:
     client_idle: float
 
 
+class Provable(Protocol):
+    """A body that knows, once it is read out, what speaks for its being whole."""
+
+    @property
+    def proof(self) -> Proof: ...
+    @property
+    def sha256(self) -> bytes: ...
+    @property
+    def parts(self) -> Parts: ...
+    @property
+    def resumes(self) -> int: ...
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end. Raises `BodyError`."""
+        ...
+
+    def fail(self, exc: BodyError) -> None: ...
+    def set_pace(self, pace: Pace) -> None: ...
+    def abort(self) -> None: ...
+
+
 class Relay:
     """An async iterator over the bytes of a download, and the keeper of its record.
 
@@ -71,7 +90,7 @@ class Relay:
 
     def __init__(
         self,
-        source: ProvingSource,
+        source: Provable,
         record: Download,
         patience: Patience,
         on_end: Callable[["Relay"], None],
@@ -92,13 +111,14 @@ class Relay:
         self._pending = 0
         self._prompt = 0
         self._ended = False
-        self._stopped = False
+        # Why somebody wants its end.
+        self._stopped = ""
         self._task: asyncio.Task[object] | None = None
         self._loop = asyncio.get_running_loop()
         # Whose turn it is, and since when. A response that never starts is the client's turn.
         self._origin_turn = False
         self._since = self._loop.time()
-        self._watch = self._loop.call_later(patience.client_idle, self._look)
+        self._watch_for(patience.client_idle)
 
     def __aiter__(self) -> Self:
         return self
@@ -124,7 +144,7 @@ class Relay:
     async def aclose(self) -> None:
         """Ends whatever has not ended: the client left, or the server is going down."""
         if self._stopped:
-            self._end(State.CUT, STOPPED)
+            self._end(STATES[self._stopped], self._stopped)
         elif self.draining:
             self._end(State.CUT, "shutdown")
         elif self.record.reason:
@@ -142,12 +162,18 @@ class Relay:
         """What slows it down."""
         return self._throttle
 
-    def stop(self) -> None:
-        """An operator wants its end. Does nothing to what has ended by itself."""
-        self._stopped = True
+    def slow_down(self, throttle: Throttle | None) -> None:
+        """From now on, `throttle` is what slows it down."""
+        self._throttle = throttle
+        if throttle is not None and self._leave_lane():
+            self._apply(NARROW)
+
+    def stop(self, reason: str) -> None:
+        """Somebody wants its end (see `stopping`). Does nothing to what has ended by itself."""
+        self._stopped = reason
         if self._task is None:
             # The response was not begun yet.
-            self._end(State.CUT, STOPPED)
+            self._end(STATES[reason], reason)
         else:
             self.cut_short()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from portal import tracing
 from streams.net.errors import BodyError, BrokenError, OriginTimeoutError, ReportedError
 from streams.net.pace import Pace
 from streams.origins import Opened
@@ -11,10 +12,12 @@ from streams.wire.trailer import ErrorReportError, TrailerGuard
 class Source:
     """Reads an origin's body and withholds what is not part of the file."""
 
-    __slots__ = ("_body", "_guard", "opened")
+    __slots__ = ("_body", "_guard", "_span", "opened")
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, span: tracing.Span | None = None) -> None:
+        """`span` is that of the request, and ends when nothing more is read."""
         self.opened = opened
+        self._span = span
         self._body = opened.body
         # A length tells a report from data already: the body would be too long or too short.
         guarded = opened.may_report_failure and opened.length is None
@@ -22,12 +25,19 @@ class Source:
 
     async def read(self) -> bytes:
         """The next bytes, empty at an end that nothing speaks against. Raises `BodyError`."""
-        while chunk := await self._body.read():
-            if self._guard is None:
-                return chunk
-            if ready := self._guard.feed(chunk):
-                return ready
-        return self._rest()
+        try:
+            while chunk := await self._body.read():
+                if self._guard is None:
+                    return chunk
+                if ready := self._guard.feed(chunk):
+                    return ready
+            rest = self._rest()
+        except BodyError as exc:
+            self._end(exc.code)
+            raise
+        if not rest:
+            self._end()
+        return rest
 
     def _rest(self) -> bytes:
         if self._guard is None:
@@ -59,3 +69,8 @@ class Source:
 
     def abort(self) -> None:
         self._body.abort()
+        self._end()
+
+    def _end(self, failure: str = "") -> None:
+        if self._span is not None:
+            self._span.end(failure=failure)

@@ -92,6 +92,7 @@ def running(keys: Iterable[Key]) -> dict[Key, int]:
     """How many downloads draw on each key, in all processes. Asks the database."""
     counts: dict[Key, int] = {}
     for key in keys:
-        rows = Download.objects.running().filter(user=key.user)
+        # What waits for its first byte, or for its turn in a zip, draws nothing.
+        rows = Download.objects.running().filter(user=key.user, first_byte_at__isnull=False)
         counts[key] = (rows if key.endpoint is None else rows.filter(endpoint=key.endpoint)).count()
     return counts

@@ -3,8 +3,9 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
-from celery import current_app
+from celery import Celery
 from django.conf import settings
 from kombu import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
@@ -35,9 +36,12 @@ def worker_answers() -> bool | Unread:
         if any(time.time() - since > WAIT for since in _waiting(folder)):
             return False
         return Unread("No message waits in the embedded broker, which would tell.")
+    if settings.CELERY_BROKER_URL.startswith("sqs:"):
+        return Unread("Nobody can be asked by way of SQS.")
     try:
-        with _connection() as broker:
-            return bool(current_app.control.ping(timeout=PATIENCE, connection=broker))
+        # Of the application that tasks are sent by, connections are kept, and wait for longer.
+        with Celery("doctor", set_as_current=False, config_source=_quick()) as app:
+            return bool(app.control.ping(timeout=PATIENCE))
     except (OperationalError, OSError):
         return Unread("The broker did not answer.")
 
@@ -69,12 +73,30 @@ def _waiting(folder: Path) -> list[float]:
     return sent
 
 
+def _quick() -> dict[str, Any]:
+    return {
+        "broker_url": settings.CELERY_BROKER_URL,
+        "broker_transport_options": _options(settings.CELERY_BROKER_URL),
+        "broker_connection_timeout": PATIENCE,
+        "broker_connection_retry": False,
+    }
+
+
 def _connection() -> BrokerConnection:
     url = settings.CELERY_BROKER_URL
-    # Redis takes its time-outs here, and without them waits for ever.
-    options = {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
     return BrokerConnection(
         url,
         connect_timeout=PATIENCE,
-        transport_options=options if url.startswith("redis") else {},
+        transport=settings.CELERY_BROKER_TRANSPORT if url.startswith("sqs:") else None,
+        transport_options=_options(url),
     )
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Some take their time-outs here; without them, Redis would be waited for for ever."""
+    if url.startswith("redis"):
+        return {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
+    if url.startswith("sqs:"):
+        client = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE}
+        return {"client-config": client | {"retries": {"total_max_attempts": 1}}}
+    return {}

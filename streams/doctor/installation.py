@@ -131,8 +131,11 @@ def _undecryptable() -> Iterator[str]:
         if not _decrypts(SecretVersion.objects.filter(pk=pk)):
             yield f"{secret} version {number}"
     for pk, name in Channel.objects.order_by("pk").values_list("pk", "name"):
-        if not _decrypts(Channel.objects.filter(pk=pk)):
+        channel = Channel.objects.filter(pk=pk)
+        if not _decrypts(channel.defer("sealed")):
             yield f"the key of channel {name}"
+        if not _decrypts(channel.defer("key")):
+            yield f"the address of channel {name}"
 
 
 def _decrypts(rows: QuerySet[Any]) -> bool:

@@ -145,7 +145,9 @@ def _of_gateway(owner: Owner, row: Gateway, use: Need | None) -> Iterator[Questi
     yield Question(Need.NOTHING, ("apigateway:DELETE",), (api,))
     if use == Need.ROTATE:
         export = f"{stage}/exports/oas30" if rest else f"{api}/exports/OAS30"
-        yield Question(use, ("apigateway:GET",), (integration, stage, export))
+        # Where else the header is sent from, and what a deployment would publish besides.
+        others = (f"{api}/resources", f"{api}/resources/{row.resource_id}") if rest else ()
+        yield Question(use, ("apigateway:GET",), (integration, stage, export, *others))
 
 
 def _others(owner: Owner) -> Iterable[Question]:

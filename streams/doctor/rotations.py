@@ -14,13 +14,7 @@ def facts(
     secret: Secret, functions: tuple[FunctionFacts, ...], gateways: tuple[GatewayFacts, ...]
 ) -> RotationFacts | None:
     """The one of this secret, with what checks and sends it; None where none is open."""
-    found = (
-        Rotation.objects.filter(secret=secret)
-        .open()
-        .select_related("old", "new")
-        .defer("old__value", "new__value")
-        .first()
-    )
+    found = Rotation.objects.filter(secret=secret).open().with_versions().first()
     if found is None:
         return None
     versions = {found.old.fingerprint: f"the old value, version {found.old.number}"}

@@ -71,8 +71,8 @@ def record(
             errors=severities.count("error"), warnings=severities.count("warning"),
             passed=report.passed, skipped=len(report.skipped),
         )  # fmt: skip
-        telling.tell(row, run, reason)
         outcome = {"health": health, "reason": reason, "looked_at": Now()}
+        outcome["told"] = telling.tell(row, run, reason)
         outcome["failing_since"] = _failing_since(row, health)
         if claimed:
             outcome["lease_until"] = None

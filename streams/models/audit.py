@@ -75,6 +75,7 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["action", "-number"], name="audit_by_action"),
             models.Index(fields=["actor", "-number"], name="audit_by_actor"),
+            models.Index(fields=["what", "-number"], name="audit_by_what"),
             models.Index(fields=["time"], name="audit_by_time"),
         ]
 

@@ -61,8 +61,10 @@ class Checkup(models.Model):
     )
     reason = models.TextField(_("reason"), blank=True)
     looked_at = models.DateTimeField(_("last check"), null=True)
-    # Since when it fails. That is told once; what is unknown in between is no end of it.
+    # Since when it fails. What is unknown in between is no end of it.
     failing_since = models.DateTimeField(_("failing since"), null=True)
+    # A digest of what operators have been told that it fails by; empty where they have not been.
+    told = models.CharField(max_length=64, blank=True, default="", editable=False)
     # Why the next run is made, and since when somebody waits for it.
     why = models.CharField(max_length=10, choices=Why.choices, default=Why.SCHEDULE)
     asked_by = models.CharField(max_length=150, blank=True)

@@ -2,14 +2,17 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from streams.models.access import User
 from streams.models.audit import Source
+from streams.models.endpoints import Endpoint
 
 # A running download whose process has not said so for this long has died with it.
 LEASE = timedelta(seconds=30)
@@ -48,7 +51,21 @@ class Proof(models.TextChoices):
     LINE = "line", _("not provable, but the last line is whole")
 
 
+# Exports that are kept from somebody, up to which they are named one by one.
+CLOSED = 500
+
+
 class DownloadQuerySet(models.QuerySet["Download"]):
+    def operable_by(self, user: User | AnonymousUser) -> Self:
+        """Those of endpoints that staff like this user may look at, and of those that are gone."""
+        if not (user.is_active and user.is_staff):
+            return self.none()
+        closed = Endpoint.objects.closed_to(user).values_list("pk", flat=True)
+        # Asked for by itself: the list of all downloads is long, and most staff see all of it.
+        # Their numbers, while they are few: PostgreSQL would look them up for each download.
+        few = list(closed[: CLOSED + 1])
+        return self.exclude(endpoint__in=few if len(few) <= CLOSED else closed) if few else self
+
     def abandoned(self, now: datetime | None = None) -> Self:
         """Those whose process was killed, and that still say that they run."""
         now = now or timezone.now()
@@ -59,7 +76,7 @@ class DownloadQuerySet(models.QuerySet["Download"]):
         return self.filter(state=State.RUNNING, seen_at__gte=timezone.now() - LEASE)
 
     def stopping(self) -> Self:
-        """Those that an operator wants to end, and that have not yet."""
+        """Those that somebody wants to end, and that have not yet."""
         return self.filter(state=State.RUNNING, stop_asked_at__isnull=False)
 
     def peak(self, since: datetime) -> tuple[int, datetime] | None:
@@ -111,6 +128,23 @@ class Download(models.Model):
     )
     username = models.CharField(_("user name"), max_length=150)
     token = models.ForeignKey("streams.ApiToken", models.SET_NULL, null=True, blank=True)
+    # It came by this link, which `user` had made.
+    link = models.ForeignKey(
+        "streams.ShareLink",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="downloads",
+        # By an index of its own: few come by one.
+        db_index=False,
+        verbose_name=_("by link"),
+    )
+    # Whether it uses the link up by one, and is not the rest of another download. None: it came by
+    # no link, which this still tells when the link is gone.
+    counted = models.BooleanField(null=True, editable=False)
+    # Those that have it in common are sent as one zip, one after the other: its download id. Of one
+    # whose turn has not come there is no first byte yet.
+    bundle = models.UUIDField(_("zip"), null=True, blank=True, editable=False)
     filename = models.CharField(_("file name"), max_length=255, blank=True)
     state = models.CharField(
         _("state"), max_length=12, choices=State.choices, default=State.RUNNING
@@ -132,25 +166,35 @@ class Download(models.Model):
     # How often the origin was opened again for the rest, unseen by the client.
     resumes = models.PositiveSmallIntegerField(_("resumed"), default=0)
     resumable = models.BooleanField(_("resumable"), default=False)
+    # Handed over to nginx, whose log tells at its end what was sent. Until then nothing is known,
+    # and `seen_at` lies ahead: that is how long it is waited for.
+    offloaded = models.BooleanField(_("sent by nginx"), default=False)
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     first_byte_at = models.DateTimeField(_("first byte at"), null=True)
     # Bytes a second, of late; null until that can be told. Means something while it runs.
     speed = models.BigIntegerField(_("speed"), null=True)
     seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True)
+    # When the source deletes the file, as it said then; null where it did not.
+    kept_until = models.DateTimeField(_("kept until"), null=True, editable=False)
     # Of the client, as far as the portal knows.
     address = models.CharField(_("from"), max_length=100, blank=True)
-    # What an operator wants, for the process that carries it to see. It may end otherwise first.
+    # What an operator wants, or its user (then without a reason), for the process that carries it
+    # to see. It may end otherwise first.
     stop_asked_at = models.DateTimeField(_("to be stopped since"), null=True)
     stopped_by = models.CharField(_("stopped by"), max_length=150, blank=True)
     stop_reason = models.CharField(_("why it was stopped"), max_length=200, blank=True)
 
-    # For the audit log, while it runs. Not stored.
+    # For the audit log, the log and traces, while it runs. Not stored.
     source: Source | None = None
+    request_id = ""
+    span: Any = None
 
     objects = DownloadQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("download")
+        verbose_name_plural = _("downloads")
         ordering = ["-started_at"]
         permissions = [("stop_download", "May stop downloads")]
         indexes = [
@@ -163,6 +207,10 @@ class Download(models.Model):
             # All that is summed up over a time, so that no row need be read for it.
             models.Index(
                 fields=["started_at", "endpoint", "state", "sent"], name="download_traffic"
+            ),
+            models.Index(fields=["link"], condition=Q(link__isnull=False), name="download_by_link"),
+            models.Index(
+                fields=["bundle"], condition=Q(bundle__isnull=False), name="download_of_bundle"
             ),
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="download_running"),
             models.Index(

@@ -47,7 +47,7 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         """Endpoints this user may download from. Staff may from all that they operate."""
         if not user.is_active:
             return self.none()
-        granted = Grant.objects.filter(group__in=user.groups.all()).values("endpoint")
+        granted = Grant.objects.standing().filter(group__in=user.groups.all()).values("endpoint")
         shared = Q(everyone=True) | Q(pk__in=granted)
         if not user.is_staff:
             return self.filter(shared, enabled=True)
@@ -149,6 +149,11 @@ class Endpoint(models.Model):
         verbose_name=_("operators"),
         help_text=_("The group whose staff operate it. Empty: all staff do."),
     )
+    shareable = models.BooleanField(
+        _("may be shared by links"),
+        default=False,
+        help_text=_("Whoever may download it may make links for people without an account."),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
@@ -156,6 +161,8 @@ class Endpoint(models.Model):
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("endpoint")
+        verbose_name_plural = _("endpoints")
         ordering = ["title"]
         permissions = [("operate_every_endpoint", "May operate endpoints of every group")]
         constraints = [
@@ -199,3 +206,8 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def needs_choice(self) -> bool:
+        """Whether something has to be chosen before it can be fetched."""
+        return any(one.get("required") and not one.get("default") for one in self.params)

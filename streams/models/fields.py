@@ -27,6 +27,17 @@ def fernet() -> MultiFernet:
     return _fernet_of(tuple(settings.ENCRYPTION_KEYS))
 
 
+def decrypted(value: str) -> str:
+    """What was encrypted with one of the keys. Raises `UndecryptableError`."""
+    try:
+        return fernet().decrypt(value.encode()).decode()
+    except InvalidToken:
+        raise UndecryptableError(
+            "A stored secret fits none of SPILLWAY_ENCRYPTION_KEYS. "
+            "Add the key that it was stored with."
+        ) from None
+
+
 class EncryptedField(TextColumn):
     """Text, encrypted at rest with `SPILLWAY_ENCRYPTION_KEYS` (Fernet: AES-128-CBC with HMAC).
 
@@ -45,13 +56,7 @@ class EncryptedField(TextColumn):
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         if value is None:
             return None
-        try:
-            return fernet().decrypt(value.encode()).decode()
-        except InvalidToken:
-            raise UndecryptableError(
-                "A stored secret fits none of SPILLWAY_ENCRYPTION_KEYS. "
-                "Add the key that it was stored with."
-            ) from None
+        return decrypted(value)
 
     def get_lookup(self, lookup_name: str) -> Any:
         # Each encryption differs, so a comparison in SQL could only ever be wrong.

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 
 class InstallationManager(models.Manager["Installation"]):
@@ -12,9 +13,14 @@ class InstallationManager(models.Manager["Installation"]):
         """The row, made anew where it is gone."""
         return self.get_or_create(pk=1)[0]
 
-    def tick(self) -> None:
-        """Says that the scheduler ticks, and that a worker hears it."""
+    def tick(self) -> float | None:
+        """Says that the scheduler ticks, and that a worker hears it.
+
+        The seconds since the tick before; None at the first one.
+        """
+        before = self.filter(pk=1).values_list("ticked_at", flat=True).first()
         self.update_or_create(pk=1, defaults={"ticked_at": Now()})
+        return (timezone.now() - before).total_seconds() if before else None
 
 
 class Installation(models.Model):

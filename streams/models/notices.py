@@ -4,6 +4,8 @@ import base64
 import secrets
 import uuid
 from collections.abc import Mapping
+from typing import Self
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.db.models import Q
@@ -25,6 +27,8 @@ class NoticeEvent(models.TextChoices):
     DRIFT_OVER = "drift-over", _("what was changed is as it was")
     DOCTOR_FAILING = "doctor-failing", _("the doctor finds an endpoint or the portal failing")
     DOCTOR_OVER = "doctor-over", _("what was failing no longer is")
+    CUTS_OFTEN = "cuts-often", _("downloads of an export are often cut")
+    CUTS_OVER = "cuts-over", _("they no longer are")
     # Asked for by an operator for one channel, which need not want it.
     TEST = "test", _("a test")
 
@@ -39,8 +43,31 @@ def new_key() -> str:
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
+def host_of(address: str) -> str:
+    """What may be shown of a URL, and is none: older versions connect to nothing by it."""
+    return f"{urlsplit(address).netloc}/…" if "://" in address else address
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def readable(self) -> Self:
+        """Without what is encrypted: for whoever sends nothing."""
+        return self.defer("key", "sealed")
+
+    def seal(self) -> None:
+        """Encrypts the URLs that an older version has stored as they are."""
+        for channel in self.readable().filter(kind=Channel.Kind.WEBHOOK, address__contains="://"):
+            # Not one that somebody has entered meanwhile.
+            same = self.filter(pk=channel.pk, address=channel.address)
+            channel.lead_to(channel.address)
+            same.update(address=channel.address, sealed=channel.sealed)
+
+
 class Channel(models.Model):
-    """Where notices go. The key signs what a webhook gets, and is shown when it is made only."""
+    """Where notices go. The key signs what a webhook gets, and is shown when it is made only.
+
+    A webhook's URL often is all that one needs to post to it: `address` has its host for people to
+    read, and `sealed` the whole of it. `lead_to` sets both.
+    """
 
     class Kind(models.TextChoices):
         MAIL = "mail", _("e-mail")
@@ -52,6 +79,10 @@ class Channel(models.Model):
         _("address"),
         help_text=_("Mail addresses separated by commas, or the webhook's URL."),
     )
+    # None for mail; such fields are typed for columns that are always filled.
+    sealed: "models.Field[str | None, str | None]" = EncryptedField(  # type: ignore[misc, assignment]
+        null=True, editable=False
+    )
     key = EncryptedField(default=new_key, editable=False)
     events = models.JSONField(_("is told when"), default=all_events)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -59,7 +90,11 @@ class Channel(models.Model):
     problem = models.TextField(_("problem"), blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
+    objects = ChannelQuerySet.as_manager()
+
     class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
@@ -71,6 +106,18 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def lead_to(self, address: str) -> None:
+        """Has notices go there from now on; to be saved."""
+        is_secret = self.kind == self.Kind.WEBHOOK
+        self.address = host_of(address) if is_secret else address
+        self.sealed = address if is_secret else None
+
+    @property
+    def destination(self) -> str:
+        """The webhook's URL. Raises `UndecryptableError`."""
+        # Whole where an older version has written it, which knows no other place.
+        return self.address if self.sealed is None or "://" in self.address else self.sealed
 
     def recipients(self) -> list[str]:
         """The mail addresses, each once."""
@@ -110,7 +157,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         `summary` is one sentence, `data` what else a reader or a program needs, as JSON: never a
         secret value.
         """
-        channels = Channel.objects.filter(enabled=True).defer("key")
+        channels = Channel.objects.readable().filter(enabled=True)
         self.bulk_create(
             [
                 Notice(channel=channel, event=event, key=key, **_told(summary, data))
@@ -145,7 +192,9 @@ class Notice(models.Model):
 
     # What a webhook gets as `webhook-id`, and a mail in its Message-ID: the same at each attempt.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="notices")
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, related_name="notices", verbose_name=_("channel")
+    )
     event = models.CharField(_("about"), max_length=30, choices=NoticeEvent.choices)
     key = models.CharField(max_length=200, editable=False)
     summary = models.TextField(_("what"))
@@ -163,13 +212,21 @@ class Notice(models.Model):
     objects = NoticeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
         ordering = ["-created_at", "-pk"]
         indexes = [
             models.Index(
                 fields=["due_at"],
                 condition=Q(sent_at__isnull=True, given_up_at__isnull=True),
                 name="notice_due",
-            )
+            ),
+            models.Index(fields=["-created_at", "-id"], name="notice_newest"),
+            models.Index(
+                fields=["given_up_at"],
+                condition=Q(given_up_at__isnull=False),
+                name="notice_given_up",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["channel", "key"], name="notice_once"),

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from streams.models.secrets import Secret, SecretVersion
@@ -34,6 +35,11 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
     def open(self) -> "RotationQuerySet":
         return self.filter(state__in=OPEN)
 
+    def with_versions(self) -> "RotationQuerySet":
+        """With all that hangs on them but the values: one of those may fit no key any more."""
+        related = self.select_related("secret", "old", "new")
+        return related.defer("old__value", "new__value")
+
     def due(self) -> "RotationQuerySet":
         """Open ones that nobody works on and whose time has come, by the database's clock."""
         free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
@@ -43,7 +49,9 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
 class Rotation(models.Model):
     """From one value of a secret to the next."""
 
-    secret = models.ForeignKey(Secret, models.CASCADE, related_name="rotations")
+    secret = models.ForeignKey(
+        Secret, models.CASCADE, related_name="rotations", verbose_name=_("secret")
+    )
     mode = models.CharField(_("mode"), max_length=10, choices=Mode.choices)
     state = models.CharField(
         _("state"), max_length=12, choices=RotationState.choices, default=RotationState.RUNNING
@@ -52,8 +60,12 @@ class Rotation(models.Model):
     back = models.BooleanField(_("going back"), default=False)
     # A later step that it has been at already, where it has to do some again.
     reached = models.CharField(max_length=60, blank=True, editable=False)
-    # An operator's word, until a worker has heard it.
+    # An operator has said something since a worker last took it: one may be in the middle of its
+    # turn, whose record must not put off what was asked for.
+    resumed = models.BooleanField(default=False, editable=False)
+    # What was said, until a worker has heeded it. One that was given up keeps that word.
     roll_back = models.BooleanField(default=False, editable=False)
+    give_up = models.BooleanField(default=False, db_default=False, editable=False)
     old = models.ForeignKey(SecretVersion, models.RESTRICT, related_name="+")
     new = models.ForeignKey(SecretVersion, models.RESTRICT, null=True, related_name="+")
     # Instants and ids that steps remember; never a value.
@@ -76,6 +88,8 @@ class Rotation(models.Model):
     objects = RotationQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("rotation")
+        verbose_name_plural = _("rotations")
         ordering = ["-started_at", "-pk"]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state__in=OPEN), name="rotation_due")
@@ -95,7 +109,24 @@ class Rotation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.secret} {self.pk} ({self.get_state_display()})"
+        return f"{self.secret} {self.pk} ({self.told_state})"
+
+    @property
+    def told_state(self) -> str:
+        """The state in words, also of one that was given up."""
+        return gettext("given up") if self.was_given_up else self.get_state_display()
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether it has failed at an operator's word, wherever it stood."""
+        return self.give_up and self.state == RotationState.FAILED
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing happens to it by itself for a while, and no word waits to be heard."""
+        if self.finished_at:
+            return True
+        return self.state != RotationState.RUNNING and not self.resumed
 
 
 class RotationEvent(models.Model):

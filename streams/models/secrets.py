@@ -127,6 +127,8 @@ class Secret(models.Model):
     objects = SecretQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("secret")
+        verbose_name_plural = _("secrets")
         ordering = ["name"]
         permissions = [
             ("rotate_secret", "Can rotate a secret"),
@@ -139,6 +141,11 @@ class Secret(models.Model):
     def is_rotating(self) -> bool:
         """Whether its values, function and gateways are in the hands of a rotation."""
         return self.rotations.filter(finished_at__isnull=True).exists()
+
+    def next_number(self) -> int:
+        """Of the version that comes next."""
+        newest = self.versions.aggregate(models.Max("number"))["number__max"]
+        return (newest or 0) + 1
 
     def stored_at(self) -> StoredAt | None:
         """Where its value stands besides our database; None where it stands there alone."""
@@ -164,7 +171,7 @@ class Secret(models.Model):
         Secret.objects.select_for_update().get(pk=self.pk)
         if self.is_rotating():
             raise ValidationError(_("A rotation of this secret is under way. Finish it first."))
-        newest = self.versions.order_by("-number").first()
+        number = self.next_number()
         self.versions.filter(state=SecretVersion.State.PREVIOUS).update(
             state=SecretVersion.State.RETIRED
         )
@@ -172,7 +179,7 @@ class Secret(models.Model):
         alias = current.values_list("alias", flat=True).first() or ""
         current.update(state=SecretVersion.State.PREVIOUS)
         return self.versions.create(
-            number=newest.number + 1 if newest else 1,
+            number=number,
             value=value,
             fingerprint=fingerprint(value),
             state=SecretVersion.State.CURRENT,
@@ -258,6 +265,10 @@ class SecretFunction(models.Model):
         validators=[RegexValidator(r"^[A-Za-z][A-Za-z0-9_]+$")],
     )
 
+    class Meta:
+        verbose_name = _("function")
+        verbose_name_plural = _("functions")
+
     def __str__(self) -> str:
         return self.name
 
@@ -293,6 +304,8 @@ class Gateway(models.Model):
     url = models.CharField(_("URL"), max_length=2000, blank=True)
 
     class Meta:
+        verbose_name = _("gateway")
+        verbose_name_plural = _("gateways")
         constraints = [
             models.CheckConstraint(
                 name="gateway_is_whole",

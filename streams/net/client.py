@@ -121,7 +121,14 @@ class Connector(aiohttp.TCPConnector):
             resolver=CheckedResolver(policy, scheme),
             socket_factory=partial(_checked_socket, policy, scheme),
         )
+        self._policy, self._scheme = policy, scheme
         self._factory = partial(Connection, self._loop)  # type: ignore[assignment]
+
+    async def look_up(self, host: str, port: int | None) -> str:
+        """The first of its addresses that are allowed."""
+        found = await self._resolve_host(host, port or 0)
+        self._policy.check_address(found[0]["host"], scheme=self._scheme)
+        return str(found[0]["host"])
 
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
         context, hostname = kwargs.pop("ssl"), kwargs.pop("server_hostname")
@@ -184,6 +191,20 @@ class Client:
         for session in self._sessions.values():
             await session.close()
 
+    async def address(self, url: str) -> str:
+        """The address that a connection for `url` may go to, for whoever makes it in our place.
+
+        Raises `AddressForbiddenError` or `UnreachableError`.
+        """
+        parts = self._policy.check_url(url)
+        connector = self._sessions[parts.scheme].connector
+        assert isinstance(connector, Connector)
+        try:
+            found = await connector.look_up(parts.hostname or "", parts.port)
+        except OSError as exc:
+            raise UnreachableError from exc
+        return found
+
     async def request(
         self, method: str, url: str, fields: Mapping[str, str], data: bytes | None = None
     ) -> Incoming:
@@ -206,9 +227,10 @@ class Client:
             raise
         except TimeoutError as exc:
             raise OriginTimeoutError from exc
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ValueError) as exc:
-            # The library's own message may repeat what the origin sent.
-            raise ProtocolError from exc
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ValueError):
+            # The library's own message repeats what the origin sent, which may be what it was sent:
+            # a secret. It must not stand in a traceback either.
+            raise ProtocolError from None
         except (aiohttp.ClientError, OSError) as exc:
             raise UnreachableError from exc
         return self._checked(url, response)
@@ -222,5 +244,6 @@ class Client:
         fields: dict[str, str] = {}
         for name, value in response.headers.items():
             # Fields of one name are one list (RFC 9110 section 5.3).
-            fields[name.lower()] = ", ".join([*filter(None, [fields.get(name.lower())]), value])
+            known = name.strip().lower()
+            fields[known] = ", ".join([*filter(None, [fields.get(known)]), value])
         return Incoming(url, response.status, fields, framing.length, HttpBody(response))

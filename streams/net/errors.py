@@ -8,6 +8,7 @@ OriginError                   before the first byte of the body: an answer of ou
 ├── RedirectError             it leads elsewhere
 ├── BrokenError               the body ended before its first byte
 ├── ForbiddenError            401 or 403
+│   ├── BareError                 to a request that bears nothing that could be wrong
 │   ├── UrlUnknownError           no such function URL
 │   ├── UrlPermissionError        a policy statement is missing
 │   ├── AwsDeniedError            AWS takes the portal's signature, and refuses; or does not take it
@@ -20,6 +21,7 @@ OriginError                   before the first byte of the body: an answer of ou
 ├── NotFoundError             404 or 410
 ├── BusyError                 429
 ├── RangeError                416
+├── PreconditionError         what the client's If-Match or If-Unmodified-Since says does not hold
 ├── ReplacedError             412: it is no longer the version that was asked for
 ├── BufferedError             the function streams, its URL does not
 └── StatusError               every other status
@@ -103,6 +105,11 @@ class ForbiddenError(OriginError):
     code = "origin_forbidden"
     message = "The source refused the portal's credentials."
     hint = "Operators: compare the secret in the function's environment with this portal's."
+
+
+class BareError(ForbiddenError):
+    message = "The source wants credentials, and this export sends none."
+    hint = "Operators: register the secret or the signature that the source wants."
 
 
 class UrlUnknownError(ForbiddenError):
@@ -206,6 +213,13 @@ class RangeError(OriginError):
         self.size = size
 
 
+class PreconditionError(OriginError):
+    code = "precondition_failed"
+    status = 412
+    message = "The file is not the version that was asked for."
+    hint = "Start again, from the first byte, without If-Match and If-Unmodified-Since."
+
+
 class ReplacedError(OriginError):
     code = "origin_replaced"
     message = "The file was replaced at the source."
@@ -214,8 +228,11 @@ class ReplacedError(OriginError):
 
 class BufferedError(OriginError):
     code = "function_url_buffered"
-    message = "The function streams, but its URL is not in RESPONSE_STREAM mode."
-    hint = "Operators: set the function URL's invoke mode to RESPONSE_STREAM."
+    message = "The function streams, but its URL or gateway does not."
+    hint = (
+        "Operators: set the function URL's invoke mode to RESPONSE_STREAM, or the transfer mode of "
+        "the gateway's integration to STREAM."
+    )
 
 
 class StatusError(OriginError):
@@ -236,7 +253,7 @@ class BusyServerError(StatusError):
 class BodyError(Exception):
     """The body cannot be completed."""
 
-    code: ClassVar[str] = "truncated"
+    code: str = "truncated"
 
 
 class TruncatedError(BodyError):

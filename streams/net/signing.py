@@ -78,7 +78,7 @@ def signed(
 ) -> dict[str, str]:
     """`fields` with what a signed request needs besides; good for some minutes, and this URL alone.
 
-    `url` is normalised as `origins.http.with_query` does it. Of `fields`, `x-amz-*` are signed; the
+    `url` is normalised as `origins.http.signable` does it. Of `fields`, `x-amz-*` are signed; the
     others (`Range`, conditions) travel beside the signature.
     """
     request = PreparedRequest()

@@ -19,17 +19,15 @@ from streams.notices.problems import DeliveryError, GoneError
 
 logger = logging.getLogger(__name__)
 
+# Seconds until it is looked again for the key of a webhook.
+KEYLESS = 300.0
+
 _SENDERS = {Channel.Kind.MAIL: mail.send, Channel.Kind.WEBHOOK: webhook.send}
 
 
 def send(pk: uuid.UUID) -> None:
     """Makes one attempt, if this notice is due and nobody else makes it."""
-    try:
-        lease = claim(pk)
-    except UndecryptableError as exc:
-        # Not claimed: it waits for the key, which the settings lack.
-        logger.error("notice_unreadable", extra={"notice": str(pk), "reason": str(exc)})  # noqa: TRY400
-        return
+    lease = claim(pk)
     if lease is None:
         return
     if refusal := _refusal(lease.notice):
@@ -41,6 +39,8 @@ def send(pk: uuid.UUID) -> None:
         _switch_off(lease, str(exc))
     except DeliveryError as exc:
         _postpone(lease, exc)
+    except UndecryptableError as exc:
+        _wait_for_key(lease, str(exc))
     else:
         _log("notice_sent", lease, kept=lease.end(sent_at=Now(), problem=remark))
 
@@ -61,6 +61,14 @@ def _postpone(lease: Lease, exc: DeliveryError) -> None:
         return
     kept = lease.end(due_at=Now() + timedelta(seconds=pause), problem=str(exc))
     _log("notice_postponed", lease, kept=kept, reason=str(exc))
+
+
+def _wait_for_key(lease: Lease, problem: str) -> None:
+    # No attempt was made: it counts for none, however long the key is missing.
+    attempts = lease.notice.attempts - 1
+    due_at = Now() + timedelta(seconds=KEYLESS)
+    kept = lease.end(due_at=due_at, attempts=attempts, problem=problem)
+    _log("notice_unreadable", lease, kept=kept, reason=problem)
 
 
 def _give_up(lease: Lease, problem: str) -> None:

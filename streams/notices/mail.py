@@ -25,11 +25,19 @@ def send(notice: Notice) -> str:
 
     Names those it did not take beside others that it took. Raises `DeliveryError`.
     """
+    refused = deliver(_message(notice))
+    return f"The mail server did not take {', '.join(refused)}." if refused else ""
+
+
+def deliver(message: EmailMessage) -> list[str]:
+    """Hands `message` to the server; which of its recipients that did not take.
+
+    Raises `DeliveryError`, also where it took none.
+    """
     if not settings.EMAIL_HOST:
         raise DeliveryError(
             "No mail server is set. Set SPILLWAY_EMAIL_URL and SPILLWAY_EMAIL_FROM, and restart."
         )
-    message = _message(notice)
     backend = EmailBackend(timeout=PATIENCE)
     try:
         backend.open()
@@ -47,7 +55,7 @@ def send(notice: Notice) -> str:
         # The mail is there or not by now, whatever becomes of the farewell.
         with contextlib.suppress(smtplib.SMTPException, OSError):
             backend.close()
-    return f"The mail server did not take {', '.join(sorted(refused))}." if refused else ""
+    return sorted(refused)
 
 
 def _message(notice: Notice) -> EmailMessage:

@@ -28,7 +28,7 @@ def send(notice: Notice) -> str:
     body = as_json(notice)
     signed = signature(notice.channel.key, str(notice.pk), int(time.time()), body)
     try:
-        status, wanted = asyncio.run(_posted(notice.channel.address, signed, body))
+        status, wanted = asyncio.run(_posted(notice.channel.destination, signed, body))
     except OriginError as exc:
         raise DeliveryError(str(exc).replace("The source", "The receiver")) from exc
     if 200 <= status < 300:

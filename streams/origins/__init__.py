@@ -4,7 +4,16 @@ from dataclasses import replace
 
 from streams.aws.account import Account
 from streams.net.client import Client
-from streams.origins.base import Body, Credential, Opened, Origin, Reread, Target, Wanted
+from streams.origins.base import (
+    Body,
+    Credential,
+    Opened,
+    Origin,
+    Request,
+    Reread,
+    Target,
+    Wanted,
+)
 from streams.origins.following import FollowingOrigin
 from streams.origins.function_url import FunctionUrlOrigin
 from streams.origins.gateway import GatewayOrigin
@@ -16,8 +25,10 @@ from streams.origins.s3 import S3Origin
 __all__ = [
     "Body",
     "Credential",
+    "HttpOrigin",
     "Opened",
     "Origin",
+    "Request",
     "Reread",
     "S3Origin",
     "Target",

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from streams.net.errors import BodyError
@@ -86,8 +87,20 @@ class Opened:
     says_when_complete: bool = field(default=False, kw_only=True)
     # The body may end in the error report of a Lambda runtime.
     may_report_failure: bool = field(default=False, kw_only=True)
+    # The names of the head's fields that reach no client, in lower case.
+    dropped: frozenset[str] = field(default=frozenset(), kw_only=True)
+    # When the origin deletes it, where it says so.
+    kept_until: datetime | None = field(default=None, kw_only=True)
     # The file is gzipped and is to be saved so: its name ends in `.gz`.
     gzipped: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A GET that is answered with the bytes. What proves the portal stands in `fields`."""
+
+    url: str
+    fields: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)

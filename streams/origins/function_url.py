@@ -4,23 +4,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from streams.net import errors
-from streams.origins.http import Answer, HttpOrigin
-
-# What a streaming function's answer becomes when its URL is not in RESPONSE_STREAM mode: the
-# prelude, eight NULs and the payload, undecoded.
-PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
+from streams.origins.base import Target
+from streams.origins.http import Answer, HttpOrigin, refused
 
 
 @dataclass(frozen=True)
 class FunctionUrlOrigin(HttpOrigin):
     """A function behind its URL, protected by a secret header, by a signature or by nothing."""
 
-    may_report_failure: ClassVar[bool] = True
     service: ClassVar[str] = "lambda"
-
-    def check_whole(self, answer: Answer) -> None:
-        if answer.headers.get("content-type", "").lower().startswith(PRELUDE_TYPE):
-            raise errors.BufferedError
 
     def forbidden(self, answer: Answer, body: Any) -> errors.OriginError:
         """AWS's own refusals differ in form from those of the function behind it."""
@@ -31,14 +23,14 @@ class FunctionUrlOrigin(HttpOrigin):
             return errors.UrlUnknownError()
         if self.target.auth == "sigv4" and (aws_code or "message" in (body or {})):
             return errors.AwsDeniedError(aws_code)
-        return own_forbidden(answer, body)
+        return own_forbidden(self.target, answer, body)
 
 
-def own_forbidden(answer: Answer, body: Any) -> errors.OriginError:
+def own_forbidden(target: Target, answer: Answer, body: Any) -> errors.OriginError:
     """A refusal of the function itself, as our own handlers write it."""
     error = body.get("error") if isinstance(body, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     if code not in {None, "forbidden"}:
         # Our handler passes on what S3 refused to it: another secret would change nothing.
         return errors.StatusError(answer.status)
-    return errors.ForbiddenError()
+    return refused(target)

@@ -19,7 +19,6 @@ _TIMEOUTS = frozenset({"Endpoint request timed out", "Service Unavailable", "Gat
 class GatewayOrigin(HttpOrigin):
     """HTTP, within the limits of a gateway: 29 s and 10 MB, or 15 minutes as a stream."""
 
-    may_report_failure: ClassVar[bool] = True
     service: ClassVar[str] = "execute-api"
     # An HTTP API answers 404 where it has a route for GET alone.
     head_unknown: ClassVar[frozenset[int]] = HttpOrigin.head_unknown | {404}
@@ -45,7 +44,7 @@ class GatewayOrigin(HttpOrigin):
             return errors.AwsDeniedError(aws_code)
         if _message(body) in _REFUSALS:
             return errors.GatewayRefusedError()
-        return own_forbidden(answer, body)
+        return own_forbidden(self.target, answer, body)
 
 
 def _message(body: Any) -> str:

@@ -7,16 +7,26 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Protocol
-from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import (
+    SplitResult,
+    quote,
+    unquote_plus,
+    unquote_to_bytes,
+    urljoin,
+    urlsplit,
+    urlunsplit,
+)
 
 from streams.aws.account import Account
 from streams.net import errors, signing
 from streams.net.client import Client, Incoming
 from streams.net.signing import Scope
-from streams.origins.base import Body, Credential, Opened, Reread, Target, Wanted
+from streams.origins.base import Body, Credential, Opened, Request, Reread, Target, Wanted
 from streams.wire import checksums, headers, validators
 from streams.wire.checksums import Checksum
+from streams.wire.prelude import MEDIA_TYPE
 from streams.wire.ranges import Asked, UnsatisfiableError, parse_content_range
 
 USER_AGENT = "Spillway/0.1"
@@ -26,6 +36,8 @@ MOST_REDIRECTS = 5
 ERROR_BYTES = 4096
 ERROR_SECONDS = 2.0
 LONGEST_WAIT = 3600
+# All that is visible in ASCII, but for what would end the query, or is read as `/` by some.
+_SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F))).translate({ord("#"): None, ord("\\"): None})
 
 
 class Answer(Protocol):
@@ -51,7 +63,6 @@ class HttpOrigin:
     # For a kind that asks so often that a secret may be rotated meanwhile.
     reread: Reread | None = None
 
-    may_report_failure: ClassVar[bool] = False
     # The service that a signature is for, where this kind can be signed.
     service: ClassVar[str] = ""
     # How an origin answers HEAD that knows only GET (a presigned URL, a plain handler).
@@ -59,9 +70,18 @@ class HttpOrigin:
 
     async def open(self, wanted: Wanted, credential: Credential | None) -> Opened:
         """One attempt; same-origin redirects are followed. Raises an `OriginError`."""
+        return await self.open_url(self._url(wanted, credential), wanted, credential)
+
+    async def request(self, wanted: Wanted, credential: Credential | None) -> Request:
+        """What `open` would send first, for another program to send. Raises an `OriginError`."""
+        url = self._url(wanted, credential)
+        fields = self.request_fields(wanted, credential)
+        return Request(url, await self.signed("GET", url, fields))
+
+    def _url(self, wanted: Wanted, credential: Credential | None) -> str:
         place = credential.place if credential else ""
         url = with_query(place or self.target.url, wanted.query)
-        return await self.open_url(url, wanted, credential)
+        return signable(url) if self.target.auth == "sigv4" else url
 
     async def checksum(self, opened: Opened) -> Checksum | None:
         """Only what the head says already."""
@@ -111,14 +131,13 @@ class HttpOrigin:
         if answer.status == 206:
             return self._part(answer, wanted.range)
         if answer.status in {200, 203}:
-            self.check_whole(answer)
+            # Behind whatever name: a function may stand there.
+            if answer.headers.get("content-type", "").lower().startswith(MEDIA_TYPE):
+                raise errors.BufferedError
             return self._whole(answer, length=answer.length)
         if answer.status == 204:
             return self._whole(answer, length=0)
         raise await self.refusal(answer, wanted)
-
-    def check_whole(self, answer: Answer) -> None:
-        """For a kind that knows answers which are no file although they say 200."""
 
     def _whole(self, answer: Answer, *, length: int | None) -> Opened:
         fields = headers.passed(answer.headers)
@@ -137,9 +156,15 @@ class HttpOrigin:
             and "Content-Encoding" not in fields,
             version=answer.headers.get("x-amz-version-id", "").removeprefix("null"),
             checksum=self.announced(answer.headers),
-            may_report_failure=self.may_report_failure,
+            may_report_failure=True,
             gzipped=gzipped,
+            kept_until=self.kept_until(answer.headers),
+            dropped=headers.dropped(answer.headers),
         )
+
+    def kept_until(self, fields: Mapping[str, str]) -> datetime | None:
+        """When the origin deletes the file: `Expires` tells of caches, and of no file's end."""
+        return None
 
     def announced(self, fields: Mapping[str, str]) -> Checksum | None:
         """The checksum of the whole file that a head tells."""
@@ -176,7 +201,7 @@ class HttpOrigin:
 
     def forbidden(self, answer: Answer, body: Any) -> errors.OriginError:
         """Why the origin refused; `body` is the JSON that it sent, if it was some."""
-        return errors.ForbiddenError()
+        return refused(self.target)
 
     def request_fields(self, wanted: Wanted, credential: Credential | None) -> dict[str, str]:
         """The request's header fields, from scratch: nothing that the client sent is among them."""
@@ -201,6 +226,11 @@ class HttpOrigin:
         return fields
 
 
+def refused(target: Target) -> errors.ForbiddenError:
+    """By the source itself, which does not say why."""
+    return errors.BareError() if target.auth == "none" else errors.ForbiddenError()
+
+
 def _is_as_asked(asked: Asked, held: Any) -> bool:
     if held.size is not None:
         try:
@@ -216,25 +246,40 @@ def _is_as_asked(asked: Asked, held: Any) -> bool:
 
 
 def with_query(url: str, query: str) -> str:
-    """`url` with the client's parameters added.
+    """`url` with the client's query added, byte for byte, but for what no URL may have.
 
     A parameter that the operator set in the URL stays as it is: the client cannot override it.
     """
     parts = urlsplit(url)
-    fixed = parse_qsl(parts.query, keep_blank_values=True)
-    names = {name for name, _ in fixed}
-    added = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in names]
-    # `~` and no `+`: the one form that every signer reads alike.
-    text = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in fixed + added)
+    fixed = [piece for piece in parts.query.split("&") if piece]
+    names = {name for piece in fixed for name in names_in(piece)}
+    added = query.split("&") if query else []
+    text = "&".join(fixed + [piece for piece in added if names.isdisjoint(names_in(piece))])
     path = quote(parts.path or "/", safe="/%~:@!$&'()*+,=-._")
-    return urlunsplit((parts.scheme, parts.netloc, path, text, ""))
+    return urlunsplit((parts.scheme, parts.netloc, path, quote(text, safe=_SENT_AS_IT_IS), ""))
 
 
-def _quoted(text: str) -> str:
-    return quote(text, safe="-_.~")
+def names_in(piece: str) -> set[str]:
+    """The parameter that a piece of a query names; several, where `;` is read as `&`."""
+    return {unquote_plus(part.partition("=")[0]) for part in piece.split(";")}
+
+
+def signable(url: str) -> str:
+    """`url` with a query that means the same, in the one form that every signer reads alike."""
+    parts = urlsplit(url)
+    pairs = (piece.partition("=")[::2] for piece in parts.query.split("&") if piece)
+    text = "&".join(f"{_recoded(name)}={_recoded(value)}" for name, value in pairs)
+    return urlunsplit(parts._replace(query=text))
+
+
+def _recoded(text: str) -> str:
+    return quote(unquote_to_bytes(text.replace("+", " ")), safe="-_.~")
 
 
 def same_origin(url: str, location: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]+", location) or "\\" in location:
+        # Also where it stands twice: neither of them is meant more than the other.
+        raise errors.RedirectError("The source redirects, and not to one valid address.")
     here = urlsplit(url)
     try:
         target = urlsplit(urljoin(url, location))
@@ -245,8 +290,8 @@ def same_origin(url: str, location: str) -> str:
         )
     except ValueError:
         raise errors.RedirectError from None
-    if not location or not same or "\\" in location or "@" in target.netloc:
-        raise errors.RedirectError(place=_place(target) if location else "")
+    if not same or "@" in target.netloc:
+        raise errors.RedirectError(place=_place(target))
     return urlunsplit((*target[:4], ""))
 
 

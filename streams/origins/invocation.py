@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from streams.aws.eventstream import COMPLETE, PAYLOAD, Events, EventStreamError, error_code
 from streams.net import errors
@@ -18,9 +18,9 @@ from streams.net.client import Incoming
 from streams.net.errors import BodyError, ReportedError, TruncatedError
 from streams.net.pace import Pace
 from streams.origins.base import Body, Credential, Opened, Wanted
-from streams.origins.function_url import PRELUDE_TYPE, FunctionUrlOrigin, own_forbidden
+from streams.origins.function_url import FunctionUrlOrigin, own_forbidden
 from streams.origins.http import Answer, error_json, retry_after
-from streams.wire.prelude import Prelude, PreludeError, PreludeReader
+from streams.wire.prelude import MEDIA_TYPE, Prelude, PreludeError, PreludeReader
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 _BUSY = frozenset({"TooManyRequestsException", "EC2ThrottledException"})
@@ -132,7 +132,7 @@ class InvocationOrigin(FunctionUrlOrigin):
 
     def forbidden(self, answer: Answer, body: Any) -> errors.OriginError:
         """The function's own refusal: AWS's comes before its head."""
-        return own_forbidden(answer, body)
+        return own_forbidden(self.target, answer, body)
 
 
 def _name_and_qualifier(function: str) -> tuple[str, str]:
@@ -151,6 +151,7 @@ def _event(method: str, query: str, fields: Mapping[str, str]) -> bytes:
         "routeKey": "$default",
         "rawPath": "/",
         "rawQueryString": query,
+        "queryStringParameters": _parameters(query),
         "headers": {name.lower(): value for name, value in fields.items()},
         "requestContext": {
             "http": {
@@ -168,6 +169,14 @@ def _event(method: str, query: str, fields: Mapping[str, str]) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
 
 
+def _parameters(query: str) -> dict[str, str]:
+    """As API Gateway and function URLs have them: values of one name are joined by commas."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return {name: ",".join(values) for name, values in found.items()}
+
+
 def _is_event_stream(answer: Incoming) -> bool:
     return answer.headers.get("content-type", "").partition(";")[0].strip() == EVENT_STREAM
 
@@ -175,7 +184,7 @@ def _is_event_stream(answer: Incoming) -> bool:
 async def _head(body: InvocationBody, answer: Incoming) -> Invoked:
     """Reads the payload as far as the function's own head. Raises an `OriginError`."""
     content_type = answer.headers.get("x-amzn-remapped-content-type", "")
-    if content_type != PRELUDE_TYPE:
+    if content_type != MEDIA_TYPE:
         # A function that streams bytes alone.
         first = await _first(body)
         body.put_back(first)

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from streams.net import errors
 from streams.net.client import Incoming
 from streams.net.errors import BodyError, OriginError
 from streams.net.pace import Pace
 from streams.origins.base import Credential, Opened, Wanted
-from streams.origins.http import Answer, HttpOrigin, retry_after, same_origin, with_query
+from streams.origins.http import (
+    Answer,
+    HttpOrigin,
+    names_in,
+    retry_after,
+    same_origin,
+    with_query,
+)
 from streams.wire import stitching
 from streams.wire.stitching import Number, PageBytes, PageShapeError
 
@@ -185,11 +192,10 @@ class _Route:
 def _with_parameter(url: str, name: str, value: str | Number) -> str:
     """`url` with a query parameter in place of any earlier one of that name."""
     parts = urlsplit(url)
-    others = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != name]
+    others = [piece for piece in parts.query.split("&") if name not in names_in(piece)]
     try:
-        return with_query(
-            parts._replace(query=urlencode(others)).geturl(), urlencode({name: value})
-        )
+        token = urlencode({name: value}, quote_via=quote)
+        return with_query(parts._replace(query="&".join(others)).geturl(), token)
     except UnicodeEncodeError:
         raise PageShapeError("its next page's token is not valid text") from None
 

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from streams.net import errors, signing
 from streams.origins.base import Credential, Opened, Wanted
 from streams.origins.http import Answer, HttpOrigin, error_text
-from streams.wire import checksums
+from streams.wire import checksums, headers
 from streams.wire.checksums import Checksum
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
@@ -77,6 +78,9 @@ class S3Origin(HttpOrigin):
             # Documented for S3, where If-Range is not, and 412 says outright what has happened.
             fields["If-Match"] = tag
         return fields
+
+    def kept_until(self, fields: Mapping[str, str]) -> datetime | None:
+        return headers.of_expiration(fields.get("x-amz-expiration", ""))
 
     def announced(self, fields: Mapping[str, str]) -> Checksum | None:
         return checksums.of_s3(fields)

@@ -51,14 +51,25 @@ class Outcome:
 
 
 def provision(
-    request: Request, account: Account, say: Callable[[str], None], *, by: User | None = None
+    request: Request,
+    account: Account,
+    say: Callable[[str], None],
+    *,
+    by: User | None = None,
+    guard: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Sets it up. Raises `BusyError`, or `FailedError` when what was done is taken back.
 
-    `by` is who asked, if they have signed in.
+    `by` is who asked, if they have signed in. `guard` is called before each call of AWS, and raises
+    a `ProvisioningError` where there must be no more.
     """
     with turn.taken(request.function, say) as held:
-        site = Site(request, account, held.renew, say)
+
+        def before() -> None:
+            held.renew()
+            guard()
+
+        site = Site(request, account, before, say)
         begins = partial(_record, "started", request, by)
         try:
             outcome = Outcome(carry_out(list(tasks(site)), site, begins=begins))
@@ -81,9 +92,18 @@ def _record(verb: str, request: Request, by: User | None, **details: str) -> Non
     audit.record(f"provisioning.{verb}", by=by, what=request.slug, details=told)
 
 
-def preview(request: Request, account: Account, say: Callable[[str], None]) -> Outcome:
-    """Says what would be done, and changes nothing. Raises `FailedError` where it would stop."""
-    site = Site(request, account, lambda: None, say)
+def preview(
+    request: Request,
+    account: Account,
+    say: Callable[[str], None],
+    *,
+    guard: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Says what would be done, and changes nothing. Raises `FailedError` where it would stop.
+
+    `guard` as above.
+    """
+    site = Site(request, account, guard, say)
     outcome = Outcome(foretell(list(tasks(site)), site))
     _found(site, outcome)
     return outcome

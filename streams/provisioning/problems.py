@@ -4,6 +4,7 @@ ProvisioningError
 ├── UnfitError     what there is cannot be made so: says what to do
 ├── BusyError      another run provisions at the same time
 ├── LostTurnError  this run was taken for dead, and another one goes on
+├── StoppedError   somebody asked for it to be stopped, or time is up
 ├── LeftError      something could not be taken back
 └── FailedError    it went wrong, and what was done is taken back, or is named
 
@@ -25,6 +26,10 @@ class BusyError(ProvisioningError):
 
 class LostTurnError(ProvisioningError):
     """Nothing may be done any more, nor taken back."""
+
+
+class StoppedError(ProvisioningError):
+    """It goes no further, and what was done is to be taken back."""
 
 
 class LeftError(ProvisioningError):

@@ -96,7 +96,7 @@ class IsRegistered:
                     f"The endpoint {wanted.slug} is there already, as {held.get_kind_display()}. "
                     "Take another slug, or remove it first."
                 )
-            readers = sorted(held.readers.values_list("name", flat=True))
+            readers = sorted(held.grants.lasting().values_list("group__name", flat=True))
             said = described(held) | {"groups": "*" if held.everyone else readers}
         everyone = wanted.groups is None or said["groups"] == "*"
         said |= {

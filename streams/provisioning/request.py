@@ -1,7 +1,8 @@
 """What an operator asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,13 @@ class Request:
     variable: str = ""
     accepts: str = ""
     gateway: GatewayRequest | None = None
+
+    @classmethod
+    def stored(cls, row: Mapping[str, Any]) -> "Request":
+        """That which `dataclasses.asdict` and JSON have made of one."""
+        groups, gateway = row["groups"], row["gateway"]
+        made = dict(row) | {
+            "groups": None if groups is None else tuple(groups),
+            "gateway": GatewayRequest(**gateway) if gateway else None,
+        }
+        return cls(**made)

@@ -14,7 +14,18 @@ from django.db.models import QuerySet
 
 from streams import audit
 from streams.access.addresses import address_policy
-from streams.models import Checkup, Endpoint, Gateway, Secret, SecretFunction, User, Why
+from streams.models import (
+    Checkup,
+    Endpoint,
+    Gateway,
+    Grant,
+    Secret,
+    SecretFunction,
+    SecretVersion,
+    User,
+    Why,
+)
+from streams.models.fields import UndecryptableError
 from streams.models.secrets import validate_value
 from streams.net.errors import AddressForbiddenError
 from streams.registry import adoption
@@ -213,7 +224,7 @@ def _texts(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apply_value(secret: Secret, spec: SecretSpec, found: Found) -> bool:
-    current = secret.versions.filter(state="current").first()
+    current = secret.versions.filter(state="current").defer("value").first()
     value = _given_value(spec)
     if value is None:
         if current is not None:
@@ -223,10 +234,18 @@ def _apply_value(secret: Secret, spec: SecretSpec, found: Found) -> bool:
             secret.set_value(_checked(stands.value, "store"), external_id=stands.version)
             return True
         value = random.token_urlsafe(32)
-    if current is not None and random.compare_digest(current.value, value):
+    if current is not None and _has(current, value):
         return False
     secret.set_value(value)
     return True
+
+
+def _has(version: SecretVersion, value: str) -> bool:
+    try:
+        return random.compare_digest(version.value, value)
+    except UndecryptableError:
+        # Its key is lost: that is why it is given anew.
+        return False
 
 
 def _given_value(spec: SecretSpec) -> str | None:
@@ -266,6 +285,7 @@ def _apply_endpoint(spec: EndpointSpec) -> Change:
     ) | {
         "auth": spec.effective_auth,
         "keep_gzip": spec.keep_gzip,
+        "shareable": spec.shareable,
         "secret": _secret(spec),
         "everyone": spec.groups == "*",
         "segments": spec.segments and spec.segments.model_dump(),
@@ -302,8 +322,14 @@ def _secret(spec: EndpointSpec) -> Secret | None:
 
 def _apply_groups(endpoint: Endpoint, spec: EndpointSpec) -> bool:
     names = set() if spec.groups == "*" else set(spec.groups)
-    held = set(endpoint.readers.values_list("name", flat=True))
+    held = set(endpoint.grants.lasting().values_list("group__name", flat=True))
     for name in names:
         Group.objects.get_or_create(name=name)
-    endpoint.readers.set(Group.objects.filter(name__in=names))
+    # What is lent for a time stays, unless the file has it for good.
+    endpoint.grants.lasting().exclude(group__name__in=names).delete()
+    endpoint.grants.filter(group__name__in=names).update(expires_at=None)
+    groups = Group.objects.filter(name__in=names)
+    Grant.objects.bulk_create(
+        [Grant(endpoint=endpoint, group=group) for group in groups], ignore_conflicts=True
+    )
     return held != names

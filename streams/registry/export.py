@@ -63,7 +63,7 @@ def _row(row: SecretFunction | Gateway) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    names = sorted(endpoint.readers.values_list("name", flat=True))
+    names = sorted(endpoint.grants.lasting().values_list("group__name", flat=True))
     return described(endpoint) | {"groups": "*" if endpoint.everyone else names}
 
 
@@ -88,6 +88,7 @@ def described(endpoint: Endpoint) -> dict[str, Any]:
             "params": endpoint.params,
             "follows": endpoint.follows,
             "keep_gzip": endpoint.keep_gzip or None,
+            "shareable": endpoint.shareable or None,
             "limits": endpoint.limits,
         }
     )  # fmt: skip

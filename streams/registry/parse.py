@@ -32,6 +32,16 @@ class _Loader(yaml.SafeLoader):
                 raise RegistryError([f"expected at most {MOST_ALIASES} aliases"])
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:
+            # What looks like a date or a number is made into one, be it the 13th month.
+            line = node.start_mark.line + 1
+            raise RegistryError(
+                [f"line {line}: expected a date or number that there is, or text in quotes"]
+            ) from None
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key_node, _ in node.value:
@@ -63,14 +73,22 @@ def parse(text: str) -> RegistrySpec:
 
 
 def _load(text: str) -> tuple[Any, Any]:
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        raise RegistryError([f"line {line}: expected text without control characters"]) from None
+    node = None
     try:
         node = loader.get_single_node()
         return node, loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         raise RegistryError([f"line {line}: {exc.problem}"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+    except RecursionError:
+        where = "" if node else f"line {loader.line + 1}: "
+        raise RegistryError([f"{where}expected YAML with fewer parts within parts"]) from None
+    except (yaml.YAMLError, ValueError) as exc:
         raise RegistryError([f"expected YAML ({type(exc).__name__})"]) from None
     finally:
         loader.dispose()

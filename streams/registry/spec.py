@@ -1,11 +1,19 @@
 """The registry file's form: every kind and key, validated as one reads it."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from portal.units import parse_size
@@ -63,6 +71,13 @@ def _url(value: Any) -> Any:
     return text
 
 
+def _version(value: Any) -> Any:
+    # To Python, `true` and `1.0` are equal to 1.
+    if type(value) is not int or value != 1:
+        raise expected("1")
+    return value
+
+
 def _everywhere() -> Any:
     import ipaddress
 
@@ -75,6 +90,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 Header = Annotated[str, BeforeValidator(_header)]
 Url = Annotated[str, BeforeValidator(_url)]
+# YAML has `true` for a number only by mistake.
+Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
@@ -89,10 +106,30 @@ SecretId = Annotated[
 Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
 
 
+# PostgreSQL stores no NUL, no database half a character, and no page shows the others.
+_UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_OF_LINES = {"description"}
+
+
 class Part(BaseModel):
     """Unknown keys are errors, and nothing changes once it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_stored(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in _OF_LINES:
+            unfit = _UNFIT
+        else:
+            unfit = _UNFIT_IN_A_LINE
+            # YAML's `>` and `|` leave one at the end.
+            value = value.rstrip("\n") if isinstance(value, str) else value
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and unfit.search(text):
+                raise expected("text without control characters")
+        return value
 
 
 class FunctionSpec(Part):
@@ -195,7 +232,7 @@ class SegmentsSpec(Part):
     """Parallel ranged fetch."""
 
     size: Annotated[Size, Field(ge=64 * 1024, le=2**30)]
-    parallel: Annotated[int, Field(ge=1, le=64)]
+    parallel: Annotated[int, Field(ge=1, le=64, strict=True)]
 
 
 class PagesSpec(Part):
@@ -205,7 +242,7 @@ class PagesSpec(Part):
     next: Annotated[str, Field(min_length=1)]
     format: Literal["ndjson", "json", "csv"]
     param: Annotated[str, Field(min_length=1)] | None = None
-    start: Annotated[int, Field(ge=0)] | None = None
+    start: Annotated[int, Field(ge=0, strict=True)] | None = None
     columns: list[Annotated[str, Field(min_length=1)]] | None = None
 
     @model_validator(mode="after")
@@ -220,10 +257,13 @@ class PagesSpec(Part):
 class LimitsSpec(Part):
     """What one endpoint carries at most; absent: no limit."""
 
-    concurrent: Annotated[int, Field(ge=1)] | None = None
-    per_user: Annotated[int, Field(ge=1)] | None = None
+    concurrent: Count | None = None
+    per_user: Count | None = None
     bytes_per_second: Size | None = None
     daily_bytes: Size | None = None
+
+
+NUMBER = r"-?[0-9]+(\.[0-9]+)?"
 
 
 class ParamSpec(Part):
@@ -243,6 +283,24 @@ class ParamSpec(Part):
         if self.choices and self.default is not None and self.default not in self.choices:
             raise expected("a default that is one of the choices")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_default_of_its_type(self) -> Self:
+        text = self.default or ""
+        if self.default == "":
+            raise expected("a default that says something, or none")
+        if text and self.type == "number" and not re.fullmatch(NUMBER, text):
+            raise expected("a default that is a number such as 12 or 0.5")
+        if text and self.type == "date" and not _is_date(text):
+            raise expected("a default that is a date such as 2026-01-31, in quotes")
+        return self
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 # Which keys belong to which kind, beside those of every endpoint. The first set must be there.
@@ -299,6 +357,7 @@ class EndpointSpec(Part):
     params: list[ParamSpec] = []
     follows: Literal["s3"] | None = None
     keep_gzip: bool = False
+    shareable: bool = False
     limits: LimitsSpec | None = None
 
     @property
@@ -330,10 +389,18 @@ class EndpointSpec(Part):
             raise expected("delivery: redirect only for kind s3")
         return self
 
+    @model_validator(mode="after")
+    def _has_params_of_use(self) -> Self:
+        if len({param.name for param in self.params}) < len(self.params):
+            raise expected("params that each have a name of their own")
+        if self.params and self.kind == "s3":
+            raise expected("no params for kind s3")
+        return self
+
 
 class RegistrySpec(Part):
     """The whole file."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_version)]
     secrets: list[SecretSpec] = []
     endpoints: list[EndpointSpec] = []

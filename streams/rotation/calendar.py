@@ -1,7 +1,6 @@
 """Which secrets are due by their schedule, as the database tells it."""
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from portal import each
 from streams.models import Rotation, Secret
 from streams.rotation import schedule, starting
 from streams.rotation.problems import RotationError
@@ -22,18 +22,22 @@ BY = "schedule"
 RETRY = timedelta(hours=1)
 
 
-def start_due() -> Iterator[Rotation]:
+def start_due() -> list[Rotation]:
     """Starts what is due, once, however many schedulers look."""
-    scheduled = Secret.objects.filter(rotate_every__isnull=False, rotation_paused=False)
-    for pk in scheduled.values_list("pk", flat=True):
+    started: list[Rotation] = []
+
+    def start(pk: int) -> None:
         try:
             rotation = _started(pk)
         except RotationError as exc:
             # It stays due, and the secret's page says that it is overdue.
             logger.warning("rotation_not_started", extra={"secret": pk, "reason": str(exc)})
-            continue
-        if rotation is not None:
-            yield rotation
+            return
+        started.extend([rotation] if rotation else [])
+
+    scheduled = Secret.objects.filter(rotate_every__isnull=False, rotation_paused=False)
+    each.attempt(scheduled.values_list("pk", flat=True), start)
+    return started
 
 
 def with_past(secrets: QuerySet[Secret]) -> QuerySet[Secret]:

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from streams.aws.failures import ControlError
 from streams.models import DriftCheck, Rotation, Secret, SecretVersion
+from streams.models.fields import UndecryptableError
 from streams.rotation import elsewhere, telling
 from streams.rotation.engine import account, waits
 from streams.rotation.parts import parts
@@ -47,7 +48,7 @@ def check(pk: int) -> None:
     if not claimed.secret.is_rotating():
         try:
             sentences = "\n".join(differences(claimed.secret))
-        except (RotationError, ControlError) as exc:
+        except (RotationError, ControlError, UndecryptableError) as exc:
             problem = str(exc)
     _record(claimed, claimed.now, sentences, problem)
 
@@ -55,7 +56,7 @@ def check(pk: int) -> None:
 def differences(secret: Secret) -> list[str]:
     """What AWS has otherwise than we, in sentences without values; empty where nothing is.
 
-    Raises `RotationError` or `ControlError` where it cannot be read.
+    Raises `RotationError`, `ControlError` or `UndecryptableError` where it cannot be read.
     """
     current = secret.versions.get(state="current")
     made = parts(secret, NoVersions(), account(), lambda: None, in_use=current.alias)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from streams.models import Rotation, RotationEvent, RotationState
+from streams.models import Rotation, RotationEvent
 from streams.rotation import engine
 
 # Seconds between two looks at a rotation that waits, or that another worker has.
@@ -27,7 +27,7 @@ def drive(rotation: Rotation, say: Callable[[str], None], *, seconds: float | No
             waiting = rotation.waiting
             if waiting:
                 say(f"         {rotation.step}: … {waiting}")
-        if rotation.state != RotationState.RUNNING:
+        if rotation.rests:
             return
         if deadline is not None and time.monotonic() > deadline:
             return

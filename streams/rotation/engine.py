@@ -12,23 +12,29 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Case, When
 from django.db.models.functions import Now
 
+from portal import log, tracing
 from streams.aws.account import Account
 from streams.aws.failures import ControlError
 from streams.models import (
     Checkup,
+    Figure,
+    Figures,
     Mode,
     Rotation,
     RotationEvent,
     RotationState,
     Secret,
+    Tally,
     Why,
 )
-from streams.rotation import auditing, machine, telling
+from streams.models.fields import UndecryptableError
+from streams.rotation import auditing, hopeless, machine, telling
 from streams.rotation.lease import Lease, claim
 from streams.rotation.machine import Progress
-from streams.rotation.parts import parts
+from streams.rotation.parts import asking, function_of, origins, parts
 from streams.rotation.plan import Plan, plan
 from streams.rotation.problems import LostLeaseError, UnfitError
 from streams.rotation.run import Run, Waits
@@ -56,12 +62,16 @@ def advance(pk: int) -> float | None:
     lease = claim(pk, settings.ROTATION_LEASE)
     if lease is None:
         return None
-    try:
-        progress = _Worker(lease).work()
-    except LostLeaseError:
-        logger.warning("rotation_lost", extra={"rotation": pk})
+    with log.bound(rotation=pk):
+        try:
+            progress = _Worker(lease).work()
+        except LostLeaseError:
+            logger.warning("rotation_lost")
+            return None
+    if progress.state in _TERMINAL:
         return None
-    return None if progress.state in _TERMINAL else progress.pause
+    # An operator may have said a word meanwhile.
+    return 0.0 if Rotation.objects.filter(pk=pk).due().exists() else progress.pause
 
 
 class _Worker:
@@ -73,28 +83,48 @@ class _Worker:
         self.versions = StoredVersions(lease)
 
     def work(self) -> Progress:
-        progress = _progress_of(self.rotation)
+        progress = self._stopped(_progress_of(self.rotation))
+        if progress.state in _TERMINAL:
+            return progress
         try:
-            steps = self._plan()
-        except (UnfitError, ControlError) as exc:
+            run = self._run()
+            with tracing.span("rotation plan", self._told()):
+                steps = self._plan()
+        except (UnfitError, ControlError, UndecryptableError) as exc:
             stuck = machine.stuck(progress, str(exc))
             self._record(progress, stuck)
             return stuck
         progress = self._heeded(progress, steps)
         if progress.state in _TERMINAL:
             return progress
-        run = self._run()
         until = time.monotonic() + TURN
         while True:
             self._began = progress
-            after = machine.advance(progress, steps, run)
+            after = self._turn(progress, steps, run)
             rests = after.pause > SHORT or after.state != RotationState.RUNNING
-            last = rests or time.monotonic() > until
+            last = rests or time.monotonic() > until or self._spoken_to()
             self._record(progress, after, last=last)
             if last:
                 return after
             time.sleep(after.pause)
             progress = after
+
+    def _told(self) -> dict[str, tracing.Value]:
+        rotation = self.rotation
+        names = {"secret": rotation.secret.name, "mode": str(rotation.mode)}
+        return {"rotation": rotation.pk, **names}
+
+    def _turn(self, progress: Progress, steps: Plan, run: Run) -> Progress:
+        said = {**self._told(), "step": progress.step, "back": progress.back}
+        with tracing.span("rotation step", said) as span:
+            after = machine.advance(progress, steps, run)
+            if span:
+                failed = after.problem and after.problem != progress.problem
+                span.end(failure="step_failed" if failed else "", state=str(after.state))
+        return after
+
+    def _spoken_to(self) -> bool:
+        return Rotation.objects.filter(pk=self.rotation.pk, resumed=True).exists()
 
     def _plan(self) -> Plan:
         rotation = self.rotation
@@ -102,6 +132,46 @@ class _Worker:
             rotation.secret, self.versions, account(), self.lease.renew, in_use=rotation.old.alias
         )
         return plan(Mode(rotation.mode), made)
+
+    def _stopped(self, progress: Progress) -> Progress:
+        """The same, or its end where an operator's word can end it with no plan and no value."""
+        rotation = self.rotation
+        if not (rotation.roll_back or rotation.give_up):
+            return progress
+        stopped = machine.stop(progress, keeps=rotation.mode == Mode.REPAIR)
+        if stopped:
+            # Not given up: nothing was left as it stood, or it may be left so.
+            rotation.give_up = False
+            self._record(progress, stopped, roll_back=False)
+        elif rotation.give_up:
+            return self._given_up(progress)
+        return stopped or progress
+
+    def _given_up(self, progress: Progress) -> Progress:
+        """Its end, where nobody can finish it or take it back."""
+        self._began = progress
+        try:
+            reason = self._hopeless()
+        except (UnfitError, ControlError) as exc:
+            self._say(f"It cannot be given up: {exc}")
+            self.rotation.give_up = False
+            self._record(progress, progress, last=False, give_up=False)
+            return progress
+        ended = machine.give_up(progress, reason)
+        with transaction.atomic():
+            self.versions.give_up()
+            self._record(progress, ended)
+        return ended
+
+    def _hopeless(self) -> str:
+        """Why nobody can. Raises `UnfitError` or a `ControlError` where somebody may."""
+        secret, guard = self.rotation.secret, self.lease.renew
+        try:
+            run = self._run()
+        except UndecryptableError as exc:
+            return str(exc)
+        function = function_of(secret, account(), guard)
+        return hopeless.reason(function, origins(secret, asking(guard)), run)
 
     def _heeded(self, progress: Progress, steps: Plan) -> Progress:
         """The progress after an operator's word, if there was one since the last turn."""
@@ -138,7 +208,11 @@ class _Worker:
             "attempts": after.attempts,
             "problem": after.problem,
             "waiting": after.waiting,
-            "due_at": Now() + timedelta(seconds=max(0.0, after.pause)),
+            "due_at": Case(
+                # What was asked for in the course of this turn is heard in the next one, at once.
+                When(resumed=True, then=Now()),
+                default=Now() + timedelta(seconds=max(0.0, after.pause)),
+            ),
             **also,
         }
         if after.step != before.step:
@@ -147,6 +221,8 @@ class _Worker:
             values["stretch_at"] = Now()
         if after.state in _TERMINAL:
             values["finished_at"] = Now()
+            # What is said in the last turn of all has ended nothing.
+            values["give_up"] = self.rotation.give_up
         if last:
             values["lease_until"] = None
         # Told by whoever still has the rotation, and by nobody else.
@@ -164,7 +240,11 @@ class _Worker:
         if after.state != RotationState.RUNNING:
             telling.tell_state(self.rotation.pk)
         if after.state in _TERMINAL:
-            auditing.record(after.state, self.rotation)
+            figures = Figures()
+            figures.count(Figure.ROTATIONS, self.rotation.mode, str(after.state))
+            Tally.objects.add(figures)
+            given_up = self.rotation.give_up and after.state == RotationState.FAILED
+            auditing.record("given-up" if given_up else after.state, self.rotation)
             # Whatever it has left behind, the doctor sees it soon.
             secret = Secret.objects.filter(pk=self.rotation.secret_id)
             Checkup.objects.hanging_on(secret).ask(Why.ROTATION)
@@ -172,7 +252,6 @@ class _Worker:
             logger.info(
                 "rotation_advanced",
                 extra={
-                    "rotation": self.rotation.pk,
                     "secret": self.rotation.secret.name,
                     "step": after.step,
                     "state": str(after.state),
@@ -182,7 +261,8 @@ class _Worker:
 
 def _passing(before: Progress, after: Progress) -> str:
     """What became of the step that was left; empty where none was, or it turns back there."""
-    ended = after.state in {RotationState.COMPLETED, RotationState.ROLLED_BACK}
+    taken_back = after.state == RotationState.ROLLED_BACK and after.back
+    ended = after.state == RotationState.COMPLETED or taken_back
     if after.back != before.back or (after.step == before.step and not ended):
         return ""
     if after.reached == before.step:

@@ -64,5 +64,8 @@ def claim(pk: int, seconds: float) -> Lease | None:
         until = Now() + timedelta(seconds=seconds)
         if not due.update(token=F("token") + 1, lease_until=until):
             return None
-        rotation = Rotation.objects.select_related("secret", "old", "new").get(pk=pk)
+        rotation = Rotation.objects.with_versions().get(pk=pk)
+        if rotation.resumed:
+            rotation.resumed, rotation.attempts = False, 0
+            rotation.save(update_fields=["resumed", "attempts"])
     return Lease(rotation, seconds)

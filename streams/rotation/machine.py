@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from streams.aws.failures import ControlError, ThrottledError
+from streams.aws.failures import ControlError, PacedError, ThrottledError
 from streams.models.rotations import RotationState as State
 from streams.rotation.plan import Plan
 from streams.rotation.problems import DriftError, UnfitError
@@ -17,6 +17,7 @@ STUCK_PAUSE = 300.0
 PATIENT_ATTEMPTS = 8
 # Steps before which nothing has been changed: a rotation that cannot pass them has just failed.
 UNTOUCHED = "preflight"
+ROLLED_BACK = "An operator rolled it back."
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,28 @@ def advance(progress: Progress, plan: Plan, run: Run) -> Progress:
     return _next(progress, plan)
 
 
+def stop(progress: Progress, *, keeps: bool) -> Progress | None:
+    """The end of one that an operator rolls back, where nothing is to be undone; else None.
+
+    One that `keeps` what it has done ends where it stands.
+    """
+    if _is_untouched(progress):
+        return replace(_at(progress, progress.step, State.FAILED), problem=ROLLED_BACK)
+    if keeps:
+        stopped = _at(progress, progress.step, State.ROLLED_BACK)
+        return replace(stopped, problem="An operator stopped it. What it has put back stays.")
+    return None
+
+
 def turn_back(progress: Progress, plan: Plan) -> Progress | None:
     """The progress of an operator's roll-back; None where it goes only forward from here."""
-    return _turned(progress, plan, "An operator rolled it back.")
+    return stop(progress, keeps=plan.keeps) or _turned(progress, plan, ROLLED_BACK)
+
+
+def give_up(progress: Progress, reason: str) -> Progress:
+    """The end, where it stands, of one that nobody can finish or take back."""
+    ended = _at(progress, progress.step, State.FAILED)
+    return replace(ended, problem=f"An operator gave it up. {reason}")
 
 
 def _next(progress: Progress, plan: Plan) -> Progress:
@@ -113,6 +133,9 @@ def stuck(progress: Progress, problem: str) -> Progress:
 
 
 def _after_refusal(progress: Progress, exc: ControlError) -> Progress:
+    if isinstance(exc, PacedError):
+        # Nothing has failed, however many others are before it.
+        return replace(progress, waiting=str(exc), pause=exc.retry_after or FIRST_PAUSE)
     attempts = progress.attempts + 1
     if not exc.passing or attempts >= PATIENT_ATTEMPTS:
         return stuck(progress, str(exc))

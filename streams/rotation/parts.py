@@ -15,13 +15,13 @@ from streams.rotation import pace
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.pair import AliasPair
 from streams.rotation.plan import PairParts, Parts
-from streams.rotation.probing import Ask, Probe, asker
+from streams.rotation.probing import Ask, Probe, Verdict, asker
 from streams.rotation.problems import UnfitError
 from streams.rotation.senders import GatewaySender
 from streams.rotation.steps import Versions
 from streams.rotation.store import StoreSender
 
-# Called before each call of AWS; raises where there must be none.
+# Called before each call of AWS, and each probe; raises where there must be none.
 Guard = Callable[[], None]
 Place = SecretFunction | Gateway | StoredAt
 
@@ -33,11 +33,9 @@ def parts(
 
     Raises `UnfitError` where the secret has no function, or nothing to ask it by.
     """
-    checked_by = SecretFunction.objects.filter(secret=secret).first()
-    if checked_by is None:
-        raise UnfitError(f"The secret {secret.name} names no function that checks it.")
-    function = Function(calls(account, checked_by, guard), checked_by.name)
-    ask = asker(address_policy())
+    checked_by = _checked_by(secret)
+    function = function_of(secret, account, guard)
+    ask = asking(guard)
     gateways = [_sender(account, gateway, guard, ask) for gateway in _gateways(secret)]
     if checked_by.aliases:
         pair = AliasPair(
@@ -53,6 +51,30 @@ def parts(
         versions=versions,
         store=_store(secret, versions, account, guard),
     )
+
+
+def function_of(secret: Secret, account: Account, guard: Guard) -> Function:
+    """The one that checks it. Raises `UnfitError` where there is none."""
+    checked_by = _checked_by(secret)
+    return Function(calls(account, checked_by, guard), checked_by.name)
+
+
+def _checked_by(secret: Secret) -> SecretFunction:
+    found = SecretFunction.objects.filter(secret=secret).first()
+    if found is None:
+        raise UnfitError(f"The secret {secret.name} names no function that checks it.")
+    return found
+
+
+def asking(guard: Guard) -> Ask:
+    """Asks within the lease: a function may take its time over each of a dozen requests."""
+    ask = asker(address_policy())
+
+    def asked(url: str, fields: dict[str, str]) -> Verdict:
+        guard()
+        return ask(url, fields)
+
+    return asked
 
 
 def stored_secret(secret: Secret, account: Account, guard: Guard) -> StoredSecret | None:
@@ -80,12 +102,14 @@ def calls(account: Account, place: Place, guard: Guard) -> Calls:
         pace.take(*_bucket(place, region, operation))
         guard()
 
-    return Calls(account, region, place.role_arn, before)
+    def throttled(operation: str, seconds: float) -> None:
+        pace.rest(*_bucket(place, region, operation), seconds)
+
+    return Calls(account, region, place.role_arn, before, throttled)
 
 
 def _bucket(place: Place, region: str, operation: str) -> tuple[str, pace.Rate]:
-    # A role stands for an account: nothing here knows two roles of one.
-    where = f"{place.role_arn or 'own'} {region}"
+    where = f"{account_of(place.role_arn)} {region}"
     if isinstance(place, SecretFunction):
         return f"{where} lambda", pace.LAMBDA
     if isinstance(place, StoredAt):
@@ -93,6 +117,14 @@ def _bucket(place: Place, region: str, operation: str) -> tuple[str, pace.Rate]:
     if operation == "CreateDeployment":
         return f"{where} deployment", pace.DEPLOYMENT
     return f"{where} apigateway", pace.GATEWAY
+
+
+def account_of(role_arn: str) -> str:
+    """The number of a role's account, since AWS limits all of its roles together.
+
+    Of this process's own account nothing here tells the number: it is `own`.
+    """
+    return role_arn.split(":")[4] if role_arn.count(":") >= 5 else "own"
 
 
 def own_region() -> str:
@@ -125,17 +157,22 @@ def _callers(secret: Secret) -> list[str]:
     return [endpoint.url or endpoint.function for endpoint in called.order_by("pk")]
 
 
-def _probes(secret: Secret, function: Function, alias: str, ask: Ask) -> Iterator[Probe]:
-    """Whoever is to accept this secret: each is asked, since another function might be among them.
-
-    Raises `UnfitError` where nobody can be.
-    """
+def origins(secret: Secret, ask: Ask) -> Iterator[Probe]:
+    """Those that are registered with this secret."""
     # What wants a signature besides would refuse us whatever we present.
     called = Endpoint.objects.filter(secret=secret, auth=Auth.SECRET_HEADER).order_by("pk")
     urls = {endpoint.url: endpoint for endpoint in reversed(called)}
     for url, endpoint in urls.items():
         yield Probe(ask, url, secret.header, f"The origin of {endpoint.slug}")
-    if urls:
+
+
+def _probes(secret: Secret, function: Function, alias: str, ask: Ask) -> Iterator[Probe]:
+    """Whoever is to accept this secret: each is asked, since another function might be among them.
+
+    Raises `UnfitError` where nobody can be.
+    """
+    if known := list(origins(secret, ask)):
+        yield from known
         return
     config = function.url(alias)
     if config is None or config.auth_type != "NONE":

@@ -75,10 +75,14 @@ class PairParts:
 
 @dataclass(frozen=True)
 class Plan:
-    """`last_to_undo` is the last step from which a rotation can still go back."""
+    """`last_to_undo` is the last step from which a rotation can still go back.
+
+    One that `keeps` what it has done ends where it stands when an operator has had enough of it.
+    """
 
     steps: Sequence[Step]
     last_to_undo: str
+    keeps: bool = False
 
     def index(self, name: str) -> int:
         return [step.name for step in self.steps].index(name)
@@ -127,7 +131,8 @@ def _plan_of_repair(parts: Parts | PairParts) -> Plan:
         steps += [RestoreStore(parts.store)] if parts.store else []
         steps += [Drain("drain"), Restore(called)]
         prove = ProveCurrent(lambda _: probes, parts.gateways)
-    return Plan([*steps, prove], steps[0].name)
+    # Each step brings AWS nearer to the current value: none of them wants undoing.
+    return Plan([*steps, prove], steps[0].name, keeps=True)
 
 
 def _plan_of_pair(parts: PairParts, *, at_once: bool) -> Plan:
@@ -152,7 +157,9 @@ def _plan_of_one(mode: Mode, parts: Parts) -> Plan:
         *([KeepInStore(parts.store)] if parts.store else []),
     ]
     stored = [SwitchStore(parts.store)] if parts.store else []
-    switches = [SwitchGateway(gateway) for gateway in parts.gateways]
+    # Without an overlap the function takes the old value back after them.
+    accepts_both = mode != Mode.GAP
+    switches = [SwitchGateway(gateway, prove_back=accepts_both) for gateway in parts.gateways]
     portal = SwitchPortal(parts.versions)
     end: list[Step] = [ProveNew(parts.probes, parts.gateways), Finish(parts.versions)]
     admit, replace = Admit(parts.environment), Replace(parts.environment)

@@ -1,8 +1,9 @@
 """What a rotation would read and change, told beforehand. Reads AWS, and changes nothing."""
 
 from streams.aws.failures import ControlError
-from streams.models import Mode, Secret
-from streams.rotation import starting
+from streams.models import Mode, Secret, SecretVersion
+from streams.models.fields import UndecryptableError
+from streams.rotation import announced, starting
 from streams.rotation.engine import account, waits
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.parts import parts
@@ -12,11 +13,16 @@ from streams.rotation.run import Forgotten, Run, Waits
 from streams.rotation.steps import Step
 from streams.rotation.versions import NoVersions
 
+AT_ONCE = (
+    "Nothing is waited for: until every execution environment and every deployment has changed, "
+    "requests may be refused, for about {seconds:g} s."
+)
 
-def preview(secret: Secret, *, accept_gap: bool = False) -> list[str]:
+
+def preview(secret: Secret, *, accept_gap: bool = False, emergency: bool = False) -> list[str]:
     """Lines for an operator. Raises `RotationError` for what would keep it from beginning."""
-    mode = starting.mode_of(secret, accept_gap=True)
-    current = secret.versions.filter(state="current").first()
+    mode = starting.mode_of(secret, accept_gap=True, emergency=emergency)
+    current = secret.versions.filter(state="current").defer("value").first()
     in_use = current.alias if current else ""
     made = parts(secret, NoVersions(), account(), lambda: None, in_use=in_use)
     lines = [f"{secret.name}: {mode.label}"]
@@ -25,12 +31,22 @@ def preview(secret: Secret, *, accept_gap: bool = False) -> list[str]:
     stored = isinstance(made, Parts) and made.store is not None
     if stored and mode in starting.REFUSES and not accept_gap:
         lines.append(starting.CONSUMERS)
-    lines.append(_told(waits(mode), stored=stored))
+    if mode == Mode.EMERGENCY:
+        usual = waits()
+        lines.append(AT_ONCE.format(seconds=max(usual.settle, usual.propagation)))
+    else:
+        lines.append(_told(waits(mode), stored=stored))
     steps = plan(mode, made).steps
-    lines += [f"Step {number}: {step.name}" for number, step in enumerate(steps, 1)]
+    lines += [f"Reads: {one}" for one in announced.reads(made)]
+    lines += [_step(number, step) for number, step in enumerate(steps, 1)]
     if current is None:
         return [*lines, f"The secret {secret.name} has no value yet."]
-    return lines + _found(current.value, steps[0])
+    return lines + _found(current, steps[0])
+
+
+def _step(number: int, step: Step) -> str:
+    calls = announced.changes(step)
+    return f"Step {number}: {step.name}{f'. Calls: {calls}' if calls else ''}"
 
 
 def repair(secret: Secret) -> list[str]:
@@ -39,9 +55,7 @@ def repair(secret: Secret) -> list[str]:
     Raises `RotationError`, or a `ControlError`, where it would not begin.
     """
     starting.mode_of(secret, accept_gap=True)
-    current = secret.versions.filter(state="current").first()
-    if current is None:
-        raise starting.NotNowError(f"The secret {secret.name} has no value yet.")
+    current = starting.current_version(secret)
     if secret.is_rotating():
         raise starting.NotNowError(f"A rotation of {secret.name} is under way.")
     made = parts(secret, NoVersions(), account(), lambda: None, in_use=current.alias)
@@ -80,11 +94,11 @@ def _told(pause: Waits, *, stored: bool) -> str:
     )
 
 
-def _found(value: str, preflight: Step) -> list[str]:
+def _found(current: SecretVersion, preflight: Step) -> list[str]:
     lines: list[str] = []
-    run = Run(value, "", Forgotten(), waits(Mode.EMERGENCY), lambda: 0.0, lines.append)
+    pause = waits(Mode.EMERGENCY)
     try:
-        preflight.do(run)
-    except (RotationError, ControlError) as exc:
+        preflight.do(Run(current.value, "", Forgotten(), pause, lambda: 0.0, lines.append))
+    except (RotationError, ControlError, UndecryptableError) as exc:
         lines.append(f"It would stop at {preflight.name}: {exc}")
     return lines

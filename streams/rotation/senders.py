@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from streams.aws.failures import ControlError, MissingError
 from streams.aws.gateways import Mapped
 from streams.rotation.probing import Probe, Verdict
 from streams.rotation.problems import DriftError, UnfitError
@@ -61,15 +62,14 @@ class GatewaySender:
                 f"{self.name} takes the value from a stage variable: it cannot change together "
                 "with the address. Map the header to the value itself."
             )
-        if not saved.variable:
-            deployed = self.integration.deployed()
-            if deployed is not None:
-                self._check_ours(run, deployed)
-            if self.integration.canary():
-                raise UnfitError(
-                    f"{self.name} has a canary, whose requests would keep their value. "
-                    "Promote or remove it first."
-                )
+        deployed = self.integration.deployed()
+        if deployed is not None:
+            self._check_ours(run, deployed)
+        if self.integration.canary():
+            raise UnfitError(
+                f"{self.name} has a canary, whose requests would keep their value. "
+                "Promote or remove it first."
+            )
 
     def uris(self) -> list[str]:
         """Where it sends requests now, and will after its next deployment."""
@@ -78,15 +78,23 @@ class GatewaySender:
 
     def notices(self) -> list[str]:
         """What an operator should know before it is changed, in sentences without values."""
+        told = []
         if variable := self.integration.saved().variable:
-            return [
+            told.append(
                 f"the value stands in the stage variable {variable}, where everybody can read it "
                 "who may read the stage. AWS advises against credentials in stage variables"
-            ]
-        return [f"a deployment also publishes: {other}" for other in self.integration.pending()]
+            )
+            deployed = self.integration.deployed()
+            if deployed is not None and deployed.variable == variable:
+                return told
+        pending = self.integration.pending()
+        return told + [f"a deployment also publishes: {other}" for other in pending]
 
-    def bring(self, run: Run, wanted: str) -> Wait | None:
-        """One action towards a gateway that sends `wanted` with every request, and has for long."""
+    def bring(self, run: Run, wanted: str, *, prove: bool = True) -> Wait | None:
+        """One action towards a gateway that sends `wanted` with every request, and has for long.
+
+        With `prove`, and is accepted.
+        """
         saved = self.integration.saved()
         self._check_ours(run, saved)
         if not self._has(run, saved, wanted):
@@ -94,25 +102,25 @@ class GatewaySender:
             self.integration.save(wanted, uri=self._uri(run, saved, wanted))
             run.say(f"{self.name}: the mapping holds the {run.label(wanted)} value.")
             return Wait(AGAIN, "The mapping is read back.")
-        if not saved.variable and not self._is_deployed(run, wanted):
+        # A variable takes effect at once, where the stage does serve the mapping that names it.
+        if not self._is_deployed(run, wanted):
             run.notes.drop(f"{self.key} ")
             deployment = self.integration.deploy()
             run.notes.put(f"{self.key} {run.label(wanted)} deployed", deployment)
             run.say(f"{self.name}: deployed{f' as {deployment}' if deployment else ''}.")
             return Wait(AGAIN if deployment else LOOK, "The stage is being deployed.")
-        return run.since(
+        spreads = run.since(
             f"{self.key} {run.label(wanted)} live",
             run.waits.propagation,
             f"{self.name}: the deployment spreads.",
-        ) or self.prove(run)
+        )
+        return spreads or (self.prove(run) if prove else None)
 
     def sends(self, run: Run, wanted: str) -> bool:
         """Whether it sends `wanted`, as far as AWS tells."""
         saved = self.integration.saved()
         self._check_ours(run, saved)
-        if not self._has(run, saved, wanted):
-            return False
-        return bool(saved.variable) or self._is_deployed(run, wanted)
+        return self._has(run, saved, wanted) and self._is_deployed(run, wanted)
 
     def differences(self, run: Run, value: str) -> Iterator[str]:
         """How it differs from a gateway that sends `value`, in sentences."""
@@ -132,6 +140,14 @@ class GatewaySender:
         if self.probe is None or self.probe.all_say(Verdict.ACCEPTED):
             return None
         return Wait(LOOK, f"{self.name}: requests through it are not all accepted yet.")
+
+    def is_gone(self) -> bool:
+        """Whether somebody has deleted it, as AWS says."""
+        try:
+            self.uris()
+        except ControlError as exc:
+            return isinstance(exc, MissingError)
+        return False
 
     def _is_deployed(self, run: Run, wanted: str) -> bool:
         deployed = self.integration.deployed()

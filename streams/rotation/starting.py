@@ -3,7 +3,19 @@
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from streams.models import Accepts, Mode, Rotation, RotationState, Secret, SecretFunction
+from streams.models import (
+    Accepts,
+    Download,
+    Endpoint,
+    Mode,
+    Rotation,
+    RotationState,
+    Secret,
+    SecretFunction,
+    SecretVersion,
+    State,
+)
+from streams.models.fields import UndecryptableError
 from streams.rotation import auditing
 from streams.rotation.problems import RotationError
 
@@ -50,6 +62,12 @@ def mode_of(secret: Secret, *, emergency: bool = False, accept_gap: bool = False
     return Mode.GAP
 
 
+def live(secret: Secret) -> int:
+    """How many downloads are under way with it."""
+    sending = Endpoint.objects.hanging_on(Secret.objects.filter(pk=secret.pk))
+    return Download.objects.filter(state=State.RUNNING, endpoint__in=sending).count()
+
+
 def start(
     secret: Secret, *, by: str, emergency: bool = False, accept_gap: bool = False
 ) -> Rotation:
@@ -57,14 +75,23 @@ def start(
     return _stored(secret, mode_of(secret, emergency=emergency, accept_gap=accept_gap), by)
 
 
+def current_version(secret: Secret) -> SecretVersion:
+    """Raises `NotNowError` where there is none, or no key that decrypts it."""
+    try:
+        current = secret.versions.filter(state=SecretVersion.State.CURRENT).first()
+    except UndecryptableError as exc:
+        raise NotNowError(str(exc)) from None
+    if current is None:
+        raise NotNowError(f"The secret {secret.name} has no value yet.")
+    return current
+
+
 def _stored(secret: Secret, mode: Mode, by: str) -> Rotation:
     try:
         with transaction.atomic():
             # A value set by hand at the same time waits for us, or we for it.
             Secret.objects.select_for_update().get(pk=secret.pk)
-            current = secret.versions.filter(state="current").first()
-            if current is None:
-                raise NotNowError(f"The secret {secret.name} has no value yet.")
+            current = current_version(secret)
             new = current if mode == Mode.REPAIR else None
             rotation = Rotation.objects.create(
                 secret=secret, mode=mode, old=current, new=new, requested_by=by
@@ -94,7 +121,9 @@ def open_rotation(secret: Secret) -> Rotation:
 def resume(rotation: Rotation, *, by: str = "") -> None:
     """Has it tried again now, whatever it waits for."""
     wanted = Rotation.objects.filter(pk=rotation.pk).open()
-    if wanted.update(state=RotationState.RUNNING, attempts=0, due_at=Now(), stretch_at=Now()):
+    if wanted.update(
+        resumed=True, state=RotationState.RUNNING, attempts=0, due_at=Now(), stretch_at=Now()
+    ):
         auditing.record("resumed", rotation, by=by)
 
 
@@ -102,5 +131,15 @@ def resume(rotation: Rotation, *, by: str = "") -> None:
 def roll_back(rotation: Rotation, *, by: str = "") -> None:
     """Has it undone, from where its worker stands. Refused from `retire` on by the worker."""
     wanted = Rotation.objects.filter(pk=rotation.pk, back=False).open()
-    if wanted.update(roll_back=True, attempts=0, due_at=Now(), stretch_at=Now()):
+    said = {"roll_back": True, "resumed": True}
+    if wanted.update(**said, attempts=0, due_at=Now(), stretch_at=Now()):
         auditing.record("rollback-asked", rotation, by=by)
+
+
+@transaction.atomic
+def give_up(rotation: Rotation, *, by: str = "") -> None:
+    """Has it ended where it stands. Refused by the worker where it can be finished yet."""
+    wanted = Rotation.objects.filter(pk=rotation.pk).open()
+    said = {"give_up": True, "resumed": True}
+    if wanted.update(**said, attempts=0, due_at=Now(), stretch_at=Now()):
+        auditing.record("give-up-asked", rotation, by=by)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from streams.aws.failures import MissingError
 from streams.rotation.environment import FunctionEnvironment, Pair
 from streams.rotation.probing import Probe, Verdict, nonsense
 from streams.rotation.problems import UnfitError
@@ -199,6 +200,8 @@ class SwitchGateway:
     """One gateway sends the new value."""
 
     gateway: GatewaySender
+    # Whether the old one is accepted already when it goes back.
+    prove_back: bool = True
 
     @property
     def name(self) -> str:
@@ -212,7 +215,12 @@ class SwitchGateway:
         return self.gateway.bring(run, run.new)
 
     def undo(self, run: Run) -> Wait | None:
-        return self.gateway.bring(run, run.old)
+        try:
+            return self.gateway.bring(run, run.old, prove=self.prove_back)
+        except MissingError:
+            # Somebody has deleted it: with an alert on the way forward, and no hindrance back.
+            run.say(f"{self.title} is there no more: nothing is sent through it.")
+            return None
 
     def sends(self, run: Run, wanted: str) -> bool:
         return self.gateway.sends(run, wanted)
@@ -302,10 +310,17 @@ class VerifyBack:
 
     def undo(self, run: Run) -> Wait | None:
         for switch in reversed(self.switches):
-            if not switch.sends(run, run.old):
+            if not self._is_back(run, switch):
                 run.notes.drop("drain")
                 raise MovedError(switch.name)
         return None
+
+    @staticmethod
+    def _is_back(run: Run, switch: Switch) -> bool:
+        try:
+            return switch.sends(run, run.old)
+        except MissingError:
+            return True
 
 
 @dataclass(frozen=True)
@@ -345,11 +360,19 @@ class ProveNew:
 
 
 def prove_gateways(run: Run, gateways: Sequence[GatewaySender]) -> Wait | None:
-    """None, and the last line of the story, where the new value passes through all of them."""
+    """None, and the last line of the story, where the new value passes through all of them.
+
+    There is no way back any more: what somebody has deleted since holds up nothing.
+    """
+    gone = []
     for gateway in gateways:
         if wait := gateway.prove(run):
-            return wait
-    passed = [gateway for gateway in gateways if gateway.probe]
+            if not gateway.is_gone():
+                return wait
+            gone.append(gateway)
+    for gateway in gone:
+        run.say(f"{gateway.name} is there no more: nothing is sent through it.")
+    passed = [gateway for gateway in gateways if gateway.probe and gateway not in gone]
     through = f" The new one passes through {len(passed)} of {len(gateways)} gateways."
     run.say(f"The function refuses the old value.{through if gateways else ''}")
     return None

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
+from portal import each
 from streams.models import DriftCheck, Notice, NoticeEvent, Rotation, RotationState, Secret
 from streams.rotation import calendar
 
@@ -39,6 +40,8 @@ def tell_state(pk: int) -> None:
         )
     elif state in _ENDS:
         event, words = _ENDS[state]
+        if rotation.was_given_up:
+            words = "was given up, where it stood"
         Notice.objects.tell(
             event,
             key=f"rotation {pk} {state}",
@@ -53,34 +56,40 @@ def tell_slow() -> None:
     limit = PATIENCE + timedelta(seconds=max(waits))
     running = Rotation.objects.filter(state=RotationState.RUNNING)
     slow = running.filter(stretch_at__lte=Now() - limit).select_related("secret")
-    for rotation in slow:
-        # One that needed help in this stretch was told, and may have just begun to go on.
-        if Notice.objects.filter(key__startswith=f"{_stretch(rotation)} ").exists():
-            continue
-        Notice.objects.tell(
-            NoticeEvent.ROTATION_STUCK,
-            key=f"{_stretch(rotation)} slow",
-            summary=(
-                f"The rotation of {rotation.secret.name} is at {rotation.step} for longer than "
-                "it should take."
-            ),
-            data=_described(rotation),
-        )
+    each.attempt(slow, _tell_slow)
+
+
+def _tell_slow(rotation: Rotation) -> None:
+    # One that needed help in this stretch was told, and may have just begun to go on.
+    if Notice.objects.filter(key__startswith=f"{_stretch(rotation)} ").exists():
+        return
+    Notice.objects.tell(
+        NoticeEvent.ROTATION_STUCK,
+        key=f"{_stretch(rotation)} slow",
+        summary=(
+            f"The rotation of {rotation.secret.name} is at {rotation.step} for longer than "
+            "it should take."
+        ),
+        data=_described(rotation),
+    )
 
 
 def tell_overdue() -> None:
     """Tells of secrets that should have begun to rotate, once for each time that was missed."""
     scheduled = Secret.objects.filter(rotate_every__isnull=False, rotation_paused=False)
-    for secret in calendar.with_past(scheduled).annotate(now=Now()):
-        due = calendar.next_due(secret)
-        if due is None or not calendar.is_overdue(secret, secret.now):
-            continue
-        Notice.objects.tell(
-            NoticeEvent.ROTATION_OVERDUE,
-            key=f"secret {secret.pk} overdue {_instant(due)}",
-            summary=f"The rotation of {secret.name} is overdue.",
-            data={"secret": secret.name, "secret_id": secret.pk, "due_at": _instant(due)},
-        )
+    each.attempt(calendar.with_past(scheduled).annotate(now=Now()), _tell_overdue)
+
+
+def _tell_overdue(secret: Any) -> None:
+    due = calendar.next_due(secret)
+    if due is None or not calendar.is_overdue(secret, secret.now):
+        return
+    Notice.objects.tell(
+        NoticeEvent.ROTATION_OVERDUE,
+        key=f"secret {secret.pk} overdue {_instant(due)}",
+        summary=f"The rotation of {secret.name} is overdue.",
+        data={"secret": secret.name, "secret_id": secret.pk, "due_at": _instant(due)},
+    )
 
 
 def tell_drift(check: DriftCheck, sentences: str) -> None:

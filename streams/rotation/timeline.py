@@ -81,7 +81,8 @@ def _state(rotation: Rotation, step: Told, distance: int) -> StepState:
     begun = bool(step.events) or distance < 0
     if rotation.state == RotationState.COMPLETED:
         return StepState.DONE
-    if rotation.state == RotationState.ROLLED_BACK:
+    # A repair that was stopped has taken nothing back.
+    if rotation.state == RotationState.ROLLED_BACK and rotation.back:
         return StepState.UNDONE if begun else StepState.AHEAD
     if distance == 0:
         running = rotation.state == RotationState.RUNNING

@@ -28,10 +28,9 @@ class StoredVersions:
         if rotation.new is None:
             # 32 random bytes; base64url is legal in a header, a mapping and an environment alike.
             value = secrets.token_urlsafe(32)
-            newest = rotation.secret.versions.order_by("-number").first()
             with transaction.atomic():
                 version = rotation.secret.versions.create(
-                    number=newest.number + 1 if newest else 1,
+                    number=rotation.secret.next_number(),
                     value=value,
                     fingerprint=fingerprint(value),
                     state=State.PENDING,
@@ -66,6 +65,13 @@ class StoredVersions:
             assert version is not None
             SecretVersion.objects.filter(pk=version.pk).update(alias=alias)
         SecretFunction.objects.filter(secret=self._rotation.secret).update(urls=dict(urls))
+
+    @transaction.atomic
+    def give_up(self) -> None:
+        """What the portal sends stays, and the other one is sent no more."""
+        self.lease.renew()
+        both = SecretVersion.objects.filter(pk__in=[self._rotation.old_id, self._rotation.new_id])
+        both.exclude(state=State.CURRENT).update(state=State.RETIRED)
 
     def external_id(self, *, old: bool) -> str:
         version = self._rotation.old if old else self._rotation.new

@@ -13,6 +13,7 @@ class Wording(NamedTuple):
 
 
 RESUME = _("Resume it in your browser's list of downloads, or with the command below.")
+ANEW = _("It cannot be gone on with: throw your copy away and start again.")
 AGAIN = _("Start it again. If it fails again, tell your contact the download id.")
 NEWER = _("Throw your copy away and start again: you will get the new version whole.")
 OPERATOR = _("Tell your contact the download id; only they can mend this.")
@@ -29,6 +30,10 @@ _WORDS = {
     "process_ended": Wording(_("The portal was interrupted while sending this file."), RESUME),
     "stopped": Wording(
         _("An operator stopped it."), _("Ask your contact before you start it again.")
+    ),
+    "cancelled": Wording(_("You cancelled it."), _("Start it again whenever you like.")),
+    "not_reached": Wording(
+        _("The zip that it was part of had ended before."), _("Fetch it alone, or the zip again.")
     ),
     "client_left": Wording(_("The connection was closed at your end."), RESUME),
     "client_stalled": Wording(_("Your program stopped reading for too long."), RESUME),
@@ -54,6 +59,7 @@ _WORDS = {
     "page_invalid": Wording(_("A page of the source is not as it should be."), OPERATOR),
     "page_failed": Wording(_("One of the source's pages could not be had."), AGAIN),
     "origin_replaced": Wording(_("The file was replaced at the source."), NEWER),
+    "precondition_failed": Wording(_("The file is not the version that was asked for."), NEWER),
     "changed": Wording(_("The file was replaced at the source while it was sent."), NEWER),
     "corrupt": Wording(
         _("What arrived is not what the source keeps: its checksum differs."),
@@ -68,13 +74,15 @@ _WORDS = {
 _OTHERWISE = Wording(_("Something went wrong."), AGAIN)
 
 
-def of(reason: str, *, cause: str = "", said: str = "") -> Wording:
+def of(reason: str, *, cause: str = "", said: str = "", resumable: bool = True) -> Wording:
     """The words for a reason or an error code; general ones for a code that has none.
 
     `cause` is what the doctor found. It is for operators, and its readers are told where it is.
-    `said` is why an operator stopped it.
+    `said` is why an operator stopped it. `resumable`: it can be gone on with.
     """
     words = _WORDS.get(reason, _OTHERWISE)
+    if words.todo is RESUME and not resumable:
+        words = words._replace(todo=ANEW)
     if reason == "stopped" and said:
         words = words._replace(what=gettext("An operator stopped it: %s") % said)
     return words._replace(todo=FOUND) if cause else words

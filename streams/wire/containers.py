@@ -57,22 +57,25 @@ class GzipEnd:
     def update(self, data: bytes | memoryview) -> None:
         self._in += len(data)
         rest = bytes(data)
-        while rest and not self._lost:
+        while not self._lost and (rest := self._of_member(rest)):
             self._started = True
             try:
                 self._out += len(self._member.decompress(rest, _STEP))
             except zlib.error:
-                # Broken, or zeros behind the last member: it does not end as it should.
-                self._lost = not (self._member.eof or not rest.strip(b"\0"))
+                self._lost = True
                 return
-            rest = self._member.unconsumed_tail or self._next_member()
+            # At its end, zlib calls what follows unconsumed as well.
+            ended = self._member.eof
+            rest = self._member.unused_data if ended else self._member.unconsumed_tail
             if self._out > MOST_RATIO * self._in + _ALLOWED:
                 self._started, self._lost = False, True
 
-    def _next_member(self) -> bytes:
-        rest = self._member.unused_data.lstrip(b"\0")
-        if rest:
-            self._member = zlib.decompressobj(wbits=31)
+    def _of_member(self, rest: bytes) -> bytes:
+        """What is for the member at hand: behind one that has ended, the next, after zeros."""
+        if self._member.eof:
+            rest = rest.lstrip(b"\0")
+            if rest:
+                self._member = zlib.decompressobj(wbits=31)
         return rest
 
     def ended(self) -> bool | None:

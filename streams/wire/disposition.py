@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from urllib.parse import quote
 
 # Reserved on one system or another, or meant to mislead: path separators, wild cards, quotes.
@@ -42,5 +43,38 @@ def _shortened(text: str) -> str:
 def attachment(name: str) -> str:
     """The field's value for a name from `safe_name`: one ASCII form, and one in full."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    if (left := plain.lstrip(" -_")).startswith("."):
+        # Of a name in another script no more is left than its ending.
+        plain = f"download{left}"
     plain = safe_name(plain.replace("'", "_"))
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+
+
+def told_apart(names: Iterable[str], *, taken: Iterable[str] = ()) -> list[str]:
+    """Names from `safe_name`, numbered where one stood before, or is `taken`.
+
+    Also for file systems that take upper for lower case, or one form of a letter for another.
+    """
+    seen = {_folded(name) for name in taken}
+    told = []
+    for name in names:
+        number, found = 1, name
+        while _folded(found) in seen:
+            number += 1
+            found = _numbered(name, number)
+        seen.add(_folded(found))
+        told.append(found)
+    return told
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, ending = name.rpartition(".")
+    if not stem:
+        stem, dot, ending = name, "", ""
+    mark = f" ({number}){dot}{ending}"
+    room = LONGEST - len(mark.encode())
+    return stem.encode()[: max(room, 1)].decode(errors="ignore").rstrip(". ") + mark

@@ -3,12 +3,19 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from streams.wire import validators
 
 # Nothing else passes: no cookie, no Location, no X-Accel-*, no policy of the origin's.
 _DIGESTS = ("content-digest", "repr-digest", "digest", "content-md5")
+_DESCRIBING = frozenset({"content-type", "content-encoding", "etag", "last-modified", *_DIGESTS})
+# Built anew for each answer, from what was checked.
+_FRAMING = frozenset(
+    {"accept-ranges", "connection", "content-length", "content-range", "date", "keep-alive"}
+    | {"server", "transfer-encoding"}
+)
 _MEDIA_TYPE = re.compile(
     r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}"
     r"(?:[ \t]*;[ \t]*[a-z0-9_-]{1,40}="
@@ -17,6 +24,8 @@ _MEDIA_TYPE = re.compile(
 )
 _ENCODINGS = re.compile(r"[a-z0-9-]{1,20}(?:[ \t]*,[ \t]*[a-z0-9-]{1,20}){0,3}", re.ASCII)
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,500}")
+
+_EXPIRY = re.compile(r'expiry-date="([^"]{1,50})"')
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -34,11 +43,15 @@ class Framing:
 
 
 def framing(status: int, headers: RawHeaders) -> Framing:
-    """Raises `FramingError` where two readers of this head could disagree about the body."""
+    """Raises `FramingError` where two readers of this head could disagree about the body.
+
+    Blanks behind a name are no part of it (RFC 9112 section 5.1).
+    """
+    named = [(name.strip().lower(), value.strip()) for name, value in headers]
     if not 200 <= status <= 599:
         raise FramingError("a status that no final answer has")
-    lengths = [value.strip() for name, value in headers if name.lower() == b"content-length"]
-    codings = [value.strip() for name, value in headers if name.lower() == b"transfer-encoding"]
+    lengths = [value for name, value in named if name == b"content-length"]
+    codings = [value for name, value in named if name == b"transfer-encoding"]
     if len(lengths) > 1 or len(codings) > 1:
         raise FramingError("a framing field stands twice")
     if codings and lengths:
@@ -92,6 +105,11 @@ def passed(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+def dropped(headers: Mapping[str, str]) -> frozenset[str]:
+    """The names, in lower case, of an origin's fields that reach no client."""
+    return frozenset(name.lower() for name in headers) - _DESCRIBING - _FRAMING
+
+
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether a client takes gzip (RFC 9110 section 12.5.3)."""
     quality: dict[str, float] = {}
@@ -103,3 +121,12 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
         except ValueError:
             quality[coding.strip()] = 0.0
     return quality.get("gzip", quality.get("x-gzip", quality.get("*", 0.0))) > 0
+
+
+def of_expiration(value: str) -> datetime | None:
+    """When S3's lifecycle rules delete an object, as `x-amz-expiration` tells it."""
+    match = _EXPIRY.search(value)
+    try:
+        return parsedate_to_datetime(match[1]).astimezone(UTC) if match else None
+    except (ValueError, OverflowError):
+        return None

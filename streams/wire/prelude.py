@@ -1,7 +1,7 @@
 """The head of a streaming function's answer: JSON, eight NULs, then the body.
 
 How Lambda's runtimes send status and headers before a streamed body
-(`application/vnd.awslambda.http-integration-response`). A URL in RESPONSE_STREAM mode takes it off;
+(`MEDIA_TYPE`). A URL in RESPONSE_STREAM mode takes it off, in another it is part of the file;
 `InvokeWithResponseStream` hands it on as the first bytes of the payload, split anywhere.
 """
 
@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MEDIA_TYPE = "application/vnd.awslambda.http-integration-response"
 END = b"\0" * 8
 LONGEST = 64 * 1024
 

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 # 18 digits hold every file there is, and keep arithmetic on hostile numbers cheap.
-_ONE_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
+_DIGITS = 18
+_ONE_RANGE = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII)
 
 
@@ -59,12 +60,20 @@ def parse(header: str | None) -> Asked | None:
     match = _ONE_RANGE.fullmatch(header or "")
     if not match:
         return None
-    first, last = (int(digits) if digits else None for digits in match.groups())
+    first, last = map(_number, match.groups())
     if first is None and last is None:
         return None
     if first is not None and last is not None and last < first:
         return None
     return Asked(first, last)
+
+
+def _number(digits: str) -> int | None:
+    """What is beyond every file is as good as the first number that is."""
+    if not digits:
+        return None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
 
 
 @dataclass(frozen=True)

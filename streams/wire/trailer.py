@@ -11,15 +11,18 @@ _REPORT = re.compile(
     _MARK + rb"[ \t]*[^\r\n]{0,256}\r\n"
     rb"(?:Lambda-Runtime-Function-Error-Body:[ \t]*[A-Za-z0-9+/=]*\r\n)?(?:\r\n)?"
 )
-# An error's type and message in base64; more than that is data. Only this much of each chunk's end
-# is searched: the whole of it would cost a quarter of the relay's time.
-LONGEST = 8 * 1024
+# An error's type and message in base64; more than that is data.
+LONGEST = 1024 * 1024
+# Only so much of each chunk's end is searched: the whole would cost a quarter of the relay's time.
+# Where a long message goes on beyond that, the chunk ends in the middle of base64.
+_SEARCHED = 8 * 1024
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=\r\n]{64}")
 
 
 class TrailerGuard:
     """Holds back the end of a body for as long as it may be an error report.
 
-    Holds at most 8 KiB, and nothing in the ordinary case.
+    Holds at most a megabyte and a chunk, and nothing in the ordinary case.
     """
 
     __slots__ = ("_held",)
@@ -30,7 +33,8 @@ class TrailerGuard:
     def feed(self, chunk: bytes) -> bytes:
         """What may be delivered of what has come so far; may be empty."""
         data = self._held + chunk if self._held else chunk
-        start = data.rfind(_MARK, max(0, len(data) - LONGEST))
+        longest = LONGEST if _BASE64.fullmatch(data[-64:]) else _SEARCHED
+        start = data.rfind(_MARK, max(0, len(data) - longest))
         if start < 0:
             start = len(data) - _begun(data)
         self._held = data[start:]

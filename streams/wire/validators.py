@@ -16,6 +16,13 @@ def is_strong(etag: str | None) -> bool:
     return bool(etag) and not str(etag).startswith("W/")
 
 
+def matches(header: str, etag: str | None) -> bool:
+    """Whether `If-Match` names the version that there is (strong comparison)."""
+    if header.strip() == "*":
+        return True
+    return is_strong(etag) and etag in _ETAG.findall(header)
+
+
 def matches_none(header: str | None, etag: str | None) -> bool:
     """Whether `If-None-Match` says that the client has this version (weak comparison)."""
     if header is None or etag is None:

@@ -1,6 +1,7 @@
 """The operators' pages: they show, a GET changes nothing, and no secret is ever in one."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from streams.access import tokens
+from streams.access import links, tokens
 from streams.models import (
     ApiToken,
     Channel,
@@ -27,6 +28,7 @@ from streams.models import (
     RotationEvent,
     Secret,
     SecretFunction,
+    Setup,
     User,
 )
 from streams.rotation import starting
@@ -34,6 +36,11 @@ from streams.rotation import starting
 pytestmark = pytest.mark.django_db
 
 VALUE = "canary-" + "v" * 32
+# By their names in that language.
+ACCESS = {
+    "en": ["ApiToken", "Group", "ShareLink", "User"],
+    "de": ["ApiToken", "User", "ShareLink", "Group"],
+}
 KEY = "whsec_" + "Y2FuYXJ5" * 5 + "Y2E="
 
 
@@ -65,6 +72,11 @@ def world() -> None:
     Channel.objects.update(key=KEY)
     Notice.objects.test(channel, by="ann")
     tokens.issue(ann, name="cron")
+    links.issue(
+        ann, endpoint, query="", expires_at=timezone.now() + timedelta(days=1), most=1,
+        passcode=VALUE,
+    )  # fmt: skip
+    Setup.objects.create(slug="new", function="new-export", request={}, requested_by="ann")
     Download.objects.create(
         endpoint=endpoint, slug="orders", user=ann, username="ann", state="complete", sent=5,
         finished_at=timezone.now(),
@@ -93,9 +105,10 @@ def pages() -> Iterator[str]:
 
 
 def stored() -> str:
-    """All rows of all tables, but for the sessions and the sign-in's own time."""
+    """All rows of all tables, but for sessions, the cache and the sign-in's own time."""
+    passing = {"sessions.Session", "streams.CacheRow"}
     tables: list[type[models.Model]] = [
-        model for model in apps.get_models() if model._meta.label != "sessions.Session"
+        model for model in apps.get_models() if model._meta.label not in passing
     ]
     rows = [row for model in tables for row in model._default_manager.order_by("pk")]
     return str(serializers.serialize("json", rows))
@@ -131,6 +144,18 @@ def test_the_index_shows_all_that_operators_work_with(operator: Client) -> None:
 
     for name in ("Endpoints", "Secrets", "Groups", "Downloads", "API tokens", "Users", "Notices"):
         assert name in page
+
+
+@pytest.mark.parametrize(("language", "name"), [("en", "Access"), ("de", "Zugang")])
+def test_who_may_have_what_is_in_one_place(operator: Client, language: str, name: str) -> None:
+    answer = operator.get("/operate/", HTTP_ACCEPT_LANGUAGE=language)
+
+    listed = {str(app["name"]): app["models"] for app in answer.context["available_apps"]}
+    assert [one["object_name"] for one in listed.pop(name)] == ACCESS[language]
+    [others] = listed.values()
+    assert not {one["object_name"] for one in others} & set(ACCESS[language])
+    group = operator.get("/operate/auth/group/", HTTP_ACCEPT_LANGUAGE=language)
+    assert "Authenti" not in group.content.decode()
 
 
 @pytest.mark.parametrize("who", ["nobody", "end user", "staff without rights"])
@@ -197,7 +222,7 @@ ENDPOINT_FORM = {
 
 
 def add_endpoint(operator: Client, **fields: str) -> Any:
-    return operator.post(reverse("admin:streams_endpoint_add"), {**ENDPOINT_FORM, **fields})
+    return operator.post(reverse("admin:streams_endpoint_add_all"), {**ENDPOINT_FORM, **fields})
 
 
 def test_an_endpoint_is_added(operator: Client) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -40,12 +40,38 @@ def member(role: str) -> Client:
 @pytest.fixture
 def operator(db: None) -> Client:
     cache.clear()
+    caches["process"].clear()
     return member("operator")
 
 
 def page(client: Client, address: str) -> str:
     text = client.get(address).content.decode()
     return " ".join(text.replace("\xa0", " ").split())
+
+
+def test_what_tabs_fetch_of_themselves_is_made_once_for_all(operator: Client) -> None:
+    download(60)
+    first = operator.get(LIVE, headers={"X-Requested-With": "live"})
+    download(60)
+    second = operator.get(LIVE, headers={"X-Requested-With": "live"})
+
+    assert b"1 download, the longest first" in first.content
+    assert second.content == first.content
+
+
+def test_of_what_nginx_sends_nothing_is_made_up_and_it_cannot_be_stopped(operator: Client) -> None:
+    ahead = timezone.now() + timedelta(hours=12)
+    sent = download(60, size=50_000_000, offloaded=True, seen_at=ahead)
+
+    text = page(operator, LIVE)
+    assert "50.0 MB, sent by nginx" in text
+    assert "cannot be stopped here" in text
+    stop = f"{LIST}{sent.pk}/stop/"
+    assert "so it cannot be stopped from here" in page(operator, stop)
+    operator.post(stop, {"reason": "too long"})
+
+    sent.refresh_from_db()
+    assert sent.stop_asked_at is None
 
 
 def test_what_is_known_of_a_running_download_is_shown_and_the_rest_is_not_made_up(
@@ -92,6 +118,7 @@ def test_when_nothing_runs_it_tells_the_peak_of_the_day(operator: Client) -> Non
 
     assert Download.objects.all().peak(today) == (3, today + timedelta(minutes=2))
     cache.clear()
+    caches["process"].clear()
     assert "Peak today 3 at 00:02." in page(operator, LIVE)
 
 
@@ -101,16 +128,16 @@ def test_it_is_paged_and_costs_the_same_for_many(
     for number in range(60):
         download(number + 1, username=f"user{number}")
 
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         first = page(operator, LIVE)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         operator.get(LIVE, headers={"X-Requested-With": "live"})
     second = page(operator, LIVE + "?page=2")
 
     assert first.count("/change/") == 50
     assert "Page 1 of 2" in first
     assert second.count("/change/") == 10
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         operator.get(LIST)
 
 

@@ -8,16 +8,23 @@ import pytest
 from celery import Celery
 from django.contrib.admin.models import LogEntry
 from django.core import serializers
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
 from portal.celery import app
-from streams.models import Channel, Notice, NoticeState, User
+from streams.access.addresses import address_policy
+from streams.models import AuditEntry, Channel, Notice, NoticeState, User
+from streams.models.notices import host_of
+from streams.net.errors import AddressForbiddenError
+from streams.tasks import advance_due
 from tests.notices.receivers import Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+TOKEN = "T0KEN" + "c" * 20
+SECRET = f"https://hooks.example.com:8443/services/{TOKEN}?key={TOKEN}"
 FORM = {
     "name": "pager",
     "kind": "webhook",
@@ -75,6 +82,93 @@ def test_a_mail_channel_has_no_key_to_show(operator: Client) -> None:
 
     assert answer.status_code == 302
     assert Channel.objects.get().recipients() == ["ann@example.com", "ben@example.com"]
+
+
+def stored() -> str:
+    """The columns as a backup has them, Django's own history, and the audit log."""
+    with connection.cursor() as cursor:
+        cursor.execute("select address, sealed from streams_channel")
+        columns = str(cursor.fetchall())
+    rows = [*LogEntry.objects.all(), *AuditEntry.objects.all()]
+    return columns + str(serializers.serialize("json", rows))
+
+
+def changed(operator: Client, channel: Channel, **fields: Any) -> Any:
+    form = reverse("admin:streams_channel_change", args=[channel.pk])
+    return operator.post(form, {**FORM, "name": channel.name, **fields})
+
+
+def test_of_a_webhook_only_the_host_is_stored_in_the_open_and_shown(operator: Client) -> None:
+    add(operator, address=SECRET)
+
+    channel = Channel.objects.get()
+    assert (channel.destination, channel.address) == (SECRET, "hooks.example.com:8443/…")
+    assert TOKEN not in stored()
+    pages = [
+        reverse("admin:streams_channel_changelist") + "?q=hooks.example.com",
+        reverse("admin:streams_channel_change", args=[channel.pk]),
+        reverse("admin:streams_channel_history", args=[channel.pk]),
+        "/operate/search/?s=hooks.example.com",
+    ]
+    for path in pages:
+        shown = operator.get(path).content.decode()
+        assert TOKEN not in shown, path
+        assert "hooks.example.com:8443/…" in shown or "history" in path or "search" in path
+    assert "pager" in operator.get(pages[-1]).content.decode()
+
+
+def test_an_address_that_is_left_as_it_is_shown_stays(operator: Client) -> None:
+    add(operator, address=SECRET)
+    channel = Channel.objects.get()
+
+    kept = changed(operator, channel, name="other", address=channel.address)
+    channel.refresh_from_db()
+    assert (kept.status_code, channel.name, channel.destination) == (302, "other", SECRET)
+
+    other = changed(operator, channel, address="https://example.com/other")
+    channel.refresh_from_db()
+    assert (other.status_code, channel.destination) == (302, "https://example.com/other")
+    assert channel.address == "example.com/…"
+
+    half = changed(operator, channel, address="example.com/…x")
+    assert "that no URL may have" in half.content.decode()
+    mail = changed(operator, channel, kind="mail", address="ann@example.com")
+    channel.refresh_from_db()
+    assert (mail.status_code, channel.address, channel.sealed) == (302, "ann@example.com", None)
+    assert "/other" not in stored()
+
+
+def test_what_an_older_version_has_stored_is_read_shown_in_part_and_sealed(
+    operator: Client,
+) -> None:
+    channel = Channel.objects.create(name="hook", kind="webhook", address=SECRET)
+    mail = Channel.objects.create(name="mail", kind="mail", address="ann@example.com")
+    form = reverse("admin:streams_channel_change", args=[channel.pk])
+    for path in (form, reverse("admin:streams_channel_changelist")):
+        assert TOKEN not in operator.get(path).content.decode()
+    changed(operator, channel, address="hooks.example.com:8443/…")
+    channel.refresh_from_db()
+    assert channel.destination == SECRET
+
+    advance_due()
+
+    channel.refresh_from_db()
+    assert channel.destination == SECRET
+    assert TOKEN not in stored()
+    # That version is still there, and somebody enters another one with it.
+    Channel.objects.filter(pk=channel.pk).update(address="https://example.com/newer")
+    channel.refresh_from_db()
+    assert channel.destination == "https://example.com/newer"
+    advance_due()
+    channel.refresh_from_db()
+    assert (channel.destination, channel.address) == ("https://example.com/newer", "example.com/…")
+    mail.refresh_from_db()
+    assert (mail.address, mail.sealed) == ("ann@example.com", None)
+
+
+def test_an_older_version_connects_to_nothing_by_what_is_left() -> None:
+    with pytest.raises(AddressForbiddenError):
+        address_policy().check_url(host_of(SECRET))
 
 
 @pytest.mark.parametrize(

@@ -274,3 +274,26 @@ def test_days_are_those_of_the_calendar(zone: str) -> None:
     assert [slot.downloads for slot in days.slots][-3:] == expected
     assert (hours.slots[-1].downloads, hours.downloads) == (1, 2)
     assert len(hours.slots) == 24
+
+
+def test_what_changes_no_more_is_summed_once(operator: Client) -> None:
+    one = endpoint("a")
+    download(one, hours=75)
+    download(one, state="running", hours=51, sent=3_000_000)
+    assert "4.0 MB" in text(operator, f"{INDEX}?range=30d")
+    first, second = Download.objects.order_by("started_at")
+
+    second.state, second.sent, second.finished_at = "complete", 5_000_000, timezone.now()
+    second.save()
+    download(one, sent=2_000_000)
+    # Never so but here: what is kept is not looked for again.
+    Download.objects.filter(pk=first.pk).delete()
+
+    assert "8.0 MB" in text(operator, f"{INDEX}?range=30d")
+    # Others see other downloads.
+    operators = Group.objects.create(name="closed")
+    Endpoint.objects.update(operators=operators)
+    user = User.objects.create_user("else", is_staff=True)
+    user.groups.add(Group.objects.get(name=Role.OPERATOR))
+    operator.force_login(user)
+    assert "Nothing was downloaded: 30 days." in text(operator, f"{INDEX}?range=30d")

@@ -258,7 +258,7 @@ def test_a_check_before_saving_tells_what_is_found_and_stores_nothing(
 ) -> None:
     faults._second_statement_is_gone(clinic)
     administrator, before = person(Role.ADMINISTRATOR), rows()
-    add = reverse("admin:streams_endpoint_add")
+    add = reverse("admin:streams_endpoint_add_all")
     assert 'name="_check"' in text(administrator.get(add))
 
     told = text(administrator.post(add, form(clinic, description="By hand.", _check="")))
@@ -286,7 +286,7 @@ def test_a_check_before_saving_tells_what_is_found_and_stores_nothing(
 def test_what_a_form_may_not_say_is_not_asked_either(clinic: Clinic, proxy: Proxy) -> None:
     """Whoever could have a secret sent anywhere would read it there."""
     operator, viewer = person(Role.OPERATOR), person(Role.VIEWER, "viewer")
-    add = reverse("admin:streams_endpoint_add")
+    add = reverse("admin:streams_endpoint_add_all")
     change = reverse("admin:streams_endpoint_change", args=[Endpoint.objects.get().pk])
 
     refused = text(operator.post(add, form(clinic, _check="")))
@@ -314,7 +314,7 @@ def test_where_aws_does_not_answer_a_check_is_skipped(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     engine.account.cache_clear()
     other = {"auth": "sigv4", "secret": ""} if fields else {}
-    add = reverse("admin:streams_endpoint_add")
+    add = reverse("admin:streams_endpoint_add_all")
 
     told = text(person(Role.ADMINISTRATOR).post(add, form(clinic, **fields, **other, _check="")))
 

@@ -105,7 +105,7 @@ def test_how_it_is_is_one_sentence(
 
     told = text(operator, page_of(endpoint))
 
-    assert f"<span>{sentence}</span>" in told
+    assert f">{sentence}</bdi>" in told
     assert ("</span>unknown</span>" if days else "</span>failing</span>") in told
     strip = told.partition('class="strip"')[2].partition("</ol>")[0]
     places = [strip.index(f"</span>{one}<") for one in ("healthy", "degraded", "failing")]

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from streams.access import tokens
 from streams.access.roles import Role
 from streams.models import Checkup, Endpoint, User
 from streams.models.doctor import Why
+from tests.api.client import Api, staff
 from tests.doctor.conftest import doctor
 from tests.doctor.origins import Origin
 
@@ -33,32 +32,6 @@ def endpoint() -> Endpoint:
     return Endpoint.objects.create(
         slug="orders", title="Orders", kind="http", url="https://example.com/orders"
     )
-
-
-class Api:
-    """A client with a token."""
-
-    def __init__(self, user: User | None) -> None:
-        self.headers = {"Authorization": f"Bearer {tokens.issue(user)}"} if user else {}
-        self.client = Client(enforce_csrf_checks=True)
-
-    def get(self, path: str) -> tuple[int, Any]:
-        return self._told(self.client.get(f"/api/v1/{path}", headers=self.headers))
-
-    def post(self, path: str) -> tuple[int, Any]:
-        return self._told(self.client.post(f"/api/v1/{path}", headers=self.headers))
-
-    @staticmethod
-    def _told(answer: Any) -> tuple[int, Any]:
-        kind = "application/problem+json" if answer.status_code >= 400 else "application/json"
-        assert answer["Content-Type"].split(";")[0] == kind
-        return answer.status_code, json.loads(answer.content)
-
-
-def staff(role: Role) -> User:
-    user = User.objects.create_user(role.value, is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    return user
 
 
 def test_it_tells_what_the_command_tells(endpoint: Endpoint, origin: Origin) -> None:
@@ -140,15 +113,3 @@ def test_what_is_not_valid_is_told_and_not_repeated(endpoint: Endpoint, query: s
     assert status == 422
     assert problem["errors"]
     assert "canary" not in json.dumps(problem)
-
-
-def test_the_document_describes_all_of_it(client: Client) -> None:
-    document = client.get("/api/v1/openapi.json").json()
-
-    assert set(document["paths"]) == {
-        "/api/v1/doctor", "/api/v1/doctor/endpoints", "/api/v1/endpoints/{slug}/doctor",
-    }  # fmt: skip
-    for path in document["paths"].values():
-        for operation in path.values():
-            assert operation["summary"]
-            assert operation["security"] == [{"Token": []}]

@@ -50,7 +50,7 @@ def address(what: str, *args: Any) -> str:
 
 
 def test_endpoints(operator: Client) -> None:
-    operator.post(address("streams_endpoint_add"), ENDPOINT_FORM)
+    operator.post(address("streams_endpoint_add_all"), ENDPOINT_FORM)
     endpoint = Endpoint.objects.get()
     change = address("streams_endpoint_change", endpoint.pk)
     operator.post(change, {**ENDPOINT_FORM, "initial-params": "[]"})
@@ -109,11 +109,11 @@ def test_users_groups_and_passwords(operator: Client) -> None:
     operator.post(f"/operate/streams/user/{ann.pk}/password/", password)
     operator.post(address("auth_group_add"), {"name": "analysts"})
     operator.post(
-        "/operate/password_change/",
+        "/accounts/password/",
         {
-            "old_password": "correct-horse",
-            "new_password1": "canary-lion-9",
-            "new_password2": "canary-lion-9",
+            "oldpassword": "correct-horse",
+            "password1": "canary-lion-9",
+            "password2": "canary-lion-9",
         },
     )
 
@@ -242,7 +242,7 @@ def test_what_is_rolled_back_leaves_none(operator: Client) -> None:
     """The database refuses the change after it was recorded."""
     with connection.cursor() as cursor, transaction.atomic():
         cursor.execute("SELECT 1")
-        operator.post(address("streams_endpoint_add"), ENDPOINT_FORM)
+        operator.post(address("streams_endpoint_add_all"), ENDPOINT_FORM)
         transaction.set_rollback(True)
 
     assert recorded() == []

@@ -135,11 +135,15 @@ def test_a_user_a_group_and_a_token(manage: Shell) -> None:
     [
         (["create_user", "bob", "--password-env", "NOPE"], "NOPE is not set"),
         (["create_user", "no spaces"], "username"),
+        (["create_user", "bob", "--group", "g" * 300], "--group: "),
+        (["create_user", "bob", "--group", ""], "--group: "),
         (["create_token", "nobody"], "There is no user nobody"),
         (["create_token", "ann", "--expires", "soon"], "--expires: expected a duration"),
         (["serve", "--bind", "nonsense"], "--bind: expected HOST:PORT"),
         (["serve", "--bind", "127.0.0.1:99999"], "--bind: expected HOST:PORT"),
         (["serve", "--workers", "0"], "--workers: expected 1 or more"),
+        (["worker", "--concurrency", "0"], "--concurrency: expected 1 or more"),
+        (["worker", "--concurrency", "-1"], "--concurrency: expected 1 or more"),
     ],
 )
 def test_a_wrong_word_is_named(manage: Shell, words: list[str], named: str) -> None:
@@ -152,12 +156,13 @@ def test_a_wrong_word_is_named(manage: Shell, words: list[str], named: str) -> N
 
 CHANNEL = """
 from streams.models import Channel
-Channel.objects.get_or_create(
-    name="pager", defaults={"kind": "webhook", "address": "https://example.com/"}
-)
+channel = Channel(name="pager", kind="webhook")
+channel.lead_to("https://example.com/token")
+channel.save()
 """
 
 
+@pytest.mark.slow
 def test_secrets_are_stored_anew_under_the_newest_key(manage: Shell) -> None:
     manage("apply", "-", text=REGISTRY)
     assert manage("shell", "-c", CHANNEL).returncode == 0
@@ -168,10 +173,13 @@ def test_secrets_are_stored_anew_under_the_newest_key(manage: Shell) -> None:
     only_new = manage("rekey", SPILLWAY_ENCRYPTION_KEYS=new)
     manage.environment["SPILLWAY_ENCRYPTION_KEYS"] = new
 
-    assert (both.returncode, both.stdout) == (0, "re-encrypted 2\n")
+    assert (both.returncode, both.stdout) == (0, "re-encrypted 3\n")
     assert lost.returncode == 1
-    assert "orders version 1, the key of channel pager" in lost.stderr
+    lacking = "orders version 1, the key of channel pager, the address of channel pager"
+    assert lacking in lost.stderr
     assert only_new.returncode == 0
+    told = manage("shell", "-c", "print(Channel.objects.get().destination)")
+    assert told.stdout.strip().endswith("https://example.com/token")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +227,8 @@ def test_the_worker_sets_right_what_a_killed_process_left_and_ends_on_sigterm(
     worker = subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--with-scheduler", "--concurrency", "1"],
         cwd=ROOT,
-        env=manage.environment,
+        # The second tick is the first one that knows that none was missed.
+        env=manage.environment | {"SPILLWAY_TICK": "2"},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -255,3 +264,19 @@ def test_logs_are_json(manage: Shell) -> None:
     assert (line["event"], line["level"], line["sent"], line["odd"]) == (
         "hello", "warning", 5, "<object>",
     )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_database_that_is_silent_is_not_waited_for(manage: Shell) -> None:
+    """As one whose machine has vanished; the kernel's own patience is two minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://spillway:canary@127.0.0.1:{silent.getsockname()[1]}/spillway"
+        began = time.monotonic()
+
+        done = manage("serve", DATABASE_URL=url)
+
+    assert time.monotonic() - began < 60
+    assert done.returncode == 1
+    assert "DATABASE_URL: the database does not answer" in done.stderr
+    assert "canary" not in done.stderr

@@ -7,10 +7,13 @@ from typing import Any, cast
 import pytest
 
 from streams.delivery.opening import opened_source
+from streams.delivery.watching import Watch
+from streams.models import Figures
 from streams.net import errors
 from streams.origins import Body, Credential, Opened, Wanted
 from streams.wire.ranges import Asked, ByteRange
 
+WATCH = Watch(Figures(), "http")
 CURRENT = Credential("x-secret-header", "current-value")
 PREVIOUS = Credential("x-secret-header", "previous-value")
 
@@ -61,7 +64,9 @@ class Scripted:
 async def first_byte(
     origin: Scripted, wanted: Wanted | None = None, credentials: Sequence[Credential] = (CURRENT,)
 ) -> bytes:
-    _, first = await opened_source(origin, wanted or Wanted(), credentials, first_byte_timeout=1)
+    _, first = await opened_source(
+        origin, wanted or Wanted(), credentials, watch=WATCH, first_byte_timeout=1
+    )
     return first
 
 
@@ -164,7 +169,9 @@ async def test_a_refusal_is_held_while_a_rotation_goes_from_one_value_to_the_nex
     async def reread() -> Sequence[Credential]:
         return known.pop(0) if len(known) > 1 else known[0]
 
-    _, first = await opened_source(origin, Wanted(), [old], first_byte_timeout=1, reread=reread)
+    _, first = await opened_source(
+        origin, Wanted(), [old], watch=WATCH, first_byte_timeout=1, reread=reread
+    )
 
     assert first == b"data"
     assert [credential for _, credential in origin.asked] == [old, old, old, new, new, old]

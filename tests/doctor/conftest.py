@@ -18,7 +18,8 @@ from django.db import transaction
 from pytest_django.fixtures import Settings
 
 import sandbox
-from sandbox.client import Sandbox
+from sandbox.client import ROLE, Sandbox
+from sandbox.settings import ACCOUNT
 from streams.models import Endpoint, Gateway, Secret, SecretFunction
 from streams.rotation import engine
 
@@ -29,11 +30,23 @@ OTHERS = {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "orders.csv"}
 BODY = b"a,b\n1,2\n" * 1000
 
 
+def trusting(principal: str) -> str:
+    """The trust policy of a role that this one may assume."""
+    statement = {
+        "Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole",
+    }  # fmt: skip
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 @pytest.fixture(scope="package")
 def aws() -> Iterator[Sandbox]:
     # Nothing here is about how changes spread.
-    settings = sandbox.Settings(propagation_seconds=0.01)
+    settings = sandbox.Settings(propagation_seconds=0.01, strict_access=True)
     with sandbox.running(settings) as running:
+        # Functions run under it, which must be there where access is strict.
+        running.client("iam").create_role(
+            RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=trusting("*")
+        )
         running.put_object("exports", "orders.csv", BODY)
         yield running
 
@@ -180,6 +193,98 @@ def clinic(account: Sandbox) -> Iterator[Clinic]:
     made = Clinic(aws, name, value, url, secret)
     yield made
     assert value not in made.told
+
+
+def allowing(*statements: tuple[str, str]) -> str:
+    """A policy that allows an action on a resource, each."""
+    told = [{"Effect": "Allow", "Action": one, "Resource": place} for one, place in statements]
+    return json.dumps({"Version": "2012-10-17", "Statement": told})
+
+
+@dataclass
+class User:
+    """A user of IAM that the portal runs as. It may do what its policies say."""
+
+    aws: Sandbox
+    name: str
+
+    @property
+    def iam(self) -> Any:
+        return self.aws.client("iam")
+
+    def may(self, name: str, *statements: tuple[str, str]) -> None:
+        self.iam.put_user_policy(
+            UserName=self.name, PolicyName=name, PolicyDocument=allowing(*statements)
+        )
+
+    def may_no_more(self, name: str) -> None:
+        self.iam.delete_user_policy(UserName=self.name, PolicyName=name)
+
+    def may_be_simulated(self) -> None:
+        self.may("simulate", ("iam:SimulatePrincipalPolicy", "*"), ("iam:GetRole", "*"))
+
+    def may_read(self, bucket: str) -> None:
+        arn = f"arn:aws:s3:::{bucket}"
+        self.may("read", ("s3:GetObject", f"{arn}/*"), ("s3:ListBucket", arn))
+
+
+@dataclass
+class Identified(User):
+    """One under which the function of a clinic is rotated."""
+
+    clinic: Clinic
+
+    @property
+    def function(self) -> str:
+        return f"arn:aws:lambda:{self.aws.region}:{ACCOUNT}:function:{self.clinic.name}"
+
+    def may_rotate(self) -> None:
+        self.may(
+            "rotate",
+            *((f"lambda:{name}", self.function) for name in (
+                "GetFunctionConfiguration", "UpdateFunctionConfiguration", "GetFunctionUrlConfig",
+                "GetPolicy",
+            )),
+        )  # fmt: skip
+
+    def role(self) -> str:
+        """One below a path, which a session of it does not tell. The function rotates under it."""
+        name = f"worker-{secrets.token_hex(4)}"
+        made = self.iam.create_role(
+            RoleName=name, Path="/spillway/", AssumeRolePolicyDocument=trusting("*")
+        )["Role"]
+        names = ("GetFunctionConfiguration", "UpdateFunctionConfiguration", "Get*")
+        self.iam.put_role_policy(
+            RoleName=name, PolicyName="rotate",
+            PolicyDocument=allowing(
+                ("iam:SimulatePrincipalPolicy", "*"), ("iam:GetRole", "*"),
+                *((f"lambda:{one}", self.function) for one in names),
+            ),
+        )  # fmt: skip
+        self.may("assume", ("sts:AssumeRole", made["Arn"]))
+        SecretFunction.objects.update(role_arn=made["Arn"])
+        return str(made["Arn"])
+
+
+@pytest.fixture
+def user(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> User:
+    """The portal's own identity, which may do nothing yet."""
+    name = f"portal-{secrets.token_hex(4)}"
+    iam = account.client("iam")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    engine.account.cache_clear()
+    return User(account, name)
+
+
+@pytest.fixture
+def portal(clinic: Clinic, user: User) -> Identified:
+    made = Identified(clinic.aws, user.name, clinic)
+    made.may_rotate()
+    made.may_be_simulated()
+    return made
 
 
 class Plain(http.server.BaseHTTPRequestHandler):

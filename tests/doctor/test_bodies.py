@@ -202,6 +202,7 @@ AWAY = [
 ]
 
 
+@pytest.mark.shows("redirects-elsewhere")
 @pytest.mark.parametrize(("location", "told", "fix"), AWAY)
 def test_a_redirect_is_told_by_its_host_and_without_its_query(
     location: str, told: str, fix: str

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sandbox.client import zipped
+from sandbox.client import ROLE, zipped
 from streams.models import Endpoint, SecretFunction
 from tests.doctor.conftest import HANDLER, OTHERS, Clinic, check_terraform
 
@@ -29,6 +29,30 @@ def handler(event, context):
 
 def _function_is_gone(clinic: Clinic) -> None:
     clinic.functions.delete_function(FunctionName=clinic.name)
+
+
+def _function_was_made_with_a_disabled_key(clinic: Clinic) -> None:
+    clinic.functions.delete_function(FunctionName=clinic.name)
+    clinic.functions.create_function(
+        FunctionName=clinic.name, Code={"ZipFile": zipped(HANDLER)}, Handler="app.handler",
+        Role=ROLE, Runtime="provided.al2023", KMSKeyArn=disabled_key(clinic),
+        Environment={"Variables": {**OTHERS, "SECRET_HEADER": clinic.value}},
+    )  # fmt: skip
+    clinic.aws.open_to_everyone(clinic.name)
+    Endpoint.objects.update(url=clinic.aws.function_url(clinic.name))
+
+
+def _update_fails(clinic: Clinic) -> None:
+    clinic.functions.update_function_configuration(
+        FunctionName=clinic.name, KMSKeyArn=disabled_key(clinic)
+    )
+
+
+def disabled_key(clinic: Clinic) -> str:
+    kms = clinic.aws.client("kms")
+    key = str(kms.create_key()["KeyMetadata"]["Arn"])
+    kms.disable_key(KeyId=key)
+    return key
 
 
 def _url_is_gone(clinic: Clinic) -> None:
@@ -178,6 +202,8 @@ def _time_is_short(clinic: Clinic) -> None:
 
 FAULTS: list[tuple[str, Callable[[Clinic], None], int]] = [
     ("function-missing", _function_is_gone, 1),
+    ("function-not-active", _function_was_made_with_a_disabled_key, 1),
+    ("function-update-failed", _update_fails, 1),
     ("alias-missing", _alias_is_missing, 1),
     ("function-in-vpc", _function_is_in_a_vpc, 1),
     ("url-missing", _url_is_gone, 1),
@@ -221,6 +247,19 @@ def test_exactly_that_fault_is_found(
     check_terraform(identity, told["findings"][0]["terraform"])
     assert all(told["findings"][0][part] for part in ("sentence", "consequence", "fix"))
     assert OTHER not in clinic.told
+
+
+def test_with_its_key_enabled_a_function_that_failed_is_well(clinic: Clinic) -> None:
+    _function_was_made_with_a_disabled_key(clinic)
+    (finding,) = clinic.run()["findings"]
+    assert finding["evidence"] == ["StateReasonCode: DisabledKMSKey"]
+    assert "--query '[State, StateReasonCode, StateReason]'" in finding["cli"][0]
+    key = clinic.functions.get_function_configuration(FunctionName=clinic.name)["KMSKeyArn"]
+
+    clinic.aws.client("kms").enable_key(KeyId=key)
+    clinic.functions.update_function_configuration(FunctionName=clinic.name, KMSKeyArn=key)
+
+    assert clinic.run()["findings"] == []
 
 
 def test_an_open_url_is_worth_knowing_and_its_function_cannot_be_looked_up(clinic: Clinic) -> None:

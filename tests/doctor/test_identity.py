@@ -1,85 +1,17 @@
 """The identity that the portal runs under, as IAM of the stand-in for AWS simulates it."""
 
-import json
-import secrets
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import pytest
 
-from sandbox.settings import ACCOUNT
-from streams.models import Endpoint, SecretFunction
+from sandbox.client import Sandbox
+from streams.models import Endpoint
 from streams.rotation import engine
-from tests.doctor.conftest import Clinic
+from tests.doctor.conftest import Identified, check_terraform, examined
 from tests.doctor.serving import Handler, send, serving
-
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
-
-
-def _allowing(*statements: tuple[str, str]) -> str:
-    """A policy that allows an action on a resource, each."""
-    told = [{"Effect": "Allow", "Action": one, "Resource": place} for one, place in statements]
-    return json.dumps({"Version": "2012-10-17", "Statement": told})
-
-
-@dataclass
-class Identified:
-    """A portal that runs as a user of IAM, which may do what its policies say."""
-
-    clinic: Clinic
-    user: str
-
-    @property
-    def iam(self) -> Any:
-        return self.clinic.aws.client("iam")
-
-    @property
-    def function(self) -> str:
-        return f"arn:aws:lambda:{self.clinic.aws.region}:{ACCOUNT}:function:{self.clinic.name}"
-
-    def may(self, name: str, *statements: tuple[str, str]) -> None:
-        self.iam.put_user_policy(
-            UserName=self.user, PolicyName=name, PolicyDocument=_allowing(*statements)
-        )
-
-    def may_rotate(self) -> None:
-        self.may(
-            "rotate",
-            *((f"lambda:{name}", self.function) for name in (
-                "GetFunctionConfiguration", "UpdateFunctionConfiguration", "GetFunctionUrlConfig",
-                "GetPolicy",
-            )),
-        )  # fmt: skip
-
-    def role(self) -> str:
-        """One below a path, which a session of it does not tell. The function rotates under it."""
-        name = f"worker-{secrets.token_hex(4)}"
-        made = self.iam.create_role(
-            RoleName=name, Path="/spillway/", AssumeRolePolicyDocument=TRUST
-        )["Role"]
-        names = ("GetFunctionConfiguration", "UpdateFunctionConfiguration", "Get*")
-        self.iam.put_role_policy(
-            RoleName=name, PolicyName="rotate",
-            PolicyDocument=_allowing(*((f"lambda:{one}", self.function) for one in names)),
-        )  # fmt: skip
-        SecretFunction.objects.update(role_arn=made["Arn"])
-        return str(made["Arn"])
-
-
-@pytest.fixture
-def portal(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Identified:
-    name = f"portal-{secrets.token_hex(4)}"
-    iam = clinic.aws.client("iam")
-    iam.create_user(UserName=name)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    engine.account.cache_clear()
-    made = Identified(clinic, name)
-    made.may_rotate()
-    return made
 
 
 def _may_not_rotate(portal: Identified) -> None:
@@ -105,6 +37,7 @@ def _may_write_its_objects(portal: Identified) -> None:
         region=portal.clinic.aws.region, auth="sigv4",
     )  # fmt: skip
     portal.may("more", ("s3:*", "arn:aws:s3:::exports/*"))
+    portal.may_read("exports")
 
 
 def _has_a_role_for_that(portal: Identified) -> None:
@@ -130,7 +63,7 @@ def test_exactly_that_fault_of_the_identity_is_found(
     (finding,) = portal.clinic.run()["findings"]
 
     assert (finding["id"], portal.clinic.status) == (identity, 0)
-    assert portal.user in finding["sentence"]
+    assert portal.name in finding["sentence"]
     assert told in finding["sentence"]
 
 
@@ -146,11 +79,13 @@ def test_an_identity_that_may_do_what_is_needed_is_found_well(portal: Identified
 def test_the_policy_that_it_advises_mends_it(portal: Identified) -> None:
     portal.clinic.rest()
     portal.clinic.http()
-    portal.iam.delete_user_policy(UserName=portal.user, PolicyName="rotate")
+    portal.may_no_more("rotate")
     found = portal.clinic.run()["findings"]
-    assert [one["id"] for one in found] == ["identity-lacks", "identity-sees-less"]
+    told = [one["id"] for one in found]
+    unreadable = ["function-unreadable", "gateway-unreadable", "gateway-unreadable"]
+    assert told == [*unreadable, "identity-lacks", "identity-sees-less"]
 
-    for finding in found:
+    for finding in found[len(unreadable) :]:
         (line,) = finding["cli"]
         words = shlex.split(line)
         assert words[:4] == ["aws", "iam", "put-user-policy", "--user-name"]
@@ -162,7 +97,7 @@ def test_the_policy_that_it_advises_mends_it(portal: Identified) -> None:
 
 def test_a_role_is_looked_at_by_its_own_keys_and_below_its_path(portal: Identified) -> None:
     arn = portal.role()
-    portal.iam.delete_user_policy(UserName=portal.user, PolicyName="rotate")
+    portal.may_no_more("rotate")
 
     told = portal.clinic.run()
 
@@ -193,3 +128,57 @@ def test_where_aws_does_not_simulate_it_is_skipped_and_says_why(
     assert told["findings"] == []
     reasons = {one["reason"] for one in told["skipped"] if one["id"] == "identity-lacks"}
     assert reasons == {"AWS does not allow it (SimulatePrincipalPolicy, AccessDenied)."}
+
+
+def _may_look_at_nothing(portal: Identified) -> None:
+    portal.may_no_more("rotate")
+
+
+def _may_look_at_the_function_alone(portal: Identified) -> None:
+    portal.clinic.rest()
+
+
+UNREADABLE: list[tuple[str, Callable[[Identified], None]]] = [
+    ("function-unreadable", _may_look_at_nothing),
+    ("gateway-unreadable", _may_look_at_the_function_alone),
+]
+
+
+@pytest.mark.parametrize(("identity", "break_it"), UNREADABLE)
+def test_what_an_identity_may_not_look_at_is_told_where_it_may_not_be_simulated_either(
+    portal: Identified, identity: str, break_it: Callable[[Identified], None]
+) -> None:
+    break_it(portal)
+    portal.may_no_more("simulate")
+
+    (finding,) = portal.clinic.run()["findings"]
+
+    assert (finding["id"], portal.clinic.status) == (identity, 0)
+    assert "AccessDeniedException" in finding["sentence"]
+    check_terraform(identity, finding["terraform"])
+    portal.may_rotate()
+    portal.may("gateways", ("apigateway:GET", "*"))
+    assert portal.clinic.run()["findings"] == []
+
+
+@pytest.mark.shows("identity-root")
+def test_keys_of_an_account_s_root_user_are_told(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an account besides the emulator's usual one, which is nobody's to be afraid for."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "123456789012")
+    engine.account.cache_clear()
+    s3: Any = boto3.client("s3")
+    where = {"LocationConstraint": account.region}
+    s3.create_bucket(Bucket="of-another", CreateBucketConfiguration=where)
+    s3.put_object(Bucket="of-another", Key="orders.csv", Body=b"a,b")
+    Endpoint.objects.create(
+        slug="object", title="An object", kind="s3", bucket="of-another", key="orders.csv",
+        region=account.region, auth="sigv4",
+    )  # fmt: skip
+
+    status, told = examined()
+
+    (finding,) = told["findings"]
+    assert (finding["id"], status) == ("identity-root", 0)
+    assert finding["evidence"] == ["GetCallerIdentity: arn:aws:iam::123456789012:root"]

@@ -1,20 +1,19 @@
-"""Objects in S3: each fault of one, in the stand-in for AWS or from S3's words by hand."""
+"""Objects in S3: each fault of one in the stand-in for AWS."""
 
 import io
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sandbox.client import Sandbox
 from streams.models import Endpoint
 from streams.rotation import engine
-from tests.doctor.conftest import examined
+from tests.doctor.conftest import User, allowing, check_terraform, examined
 from tests.doctor.serving import Handler, send, serving
 
-KEY = "arn:aws:kms:eu-central-1:123456789012:key/1"
 BODY = b"a,b\n1,2\n"
-# What S3 says of an object that may be read.
-HELD = {"ETag": '"v1"', "x_amz_checksum_crc32": "Xg5djw==", "x_amz_checksum_type": "FULL_OBJECT"}
 
 
 @pytest.fixture
@@ -40,6 +39,24 @@ def _is_archived(aws: Sandbox) -> None:
     Endpoint.objects.update(key="old.csv")
 
 
+def _bucket_is_elsewhere(aws: Sandbox) -> None:
+    west = replace(aws, region="us-west-2")
+    west.put_object("exports-west", "orders.csv", BODY)
+    Endpoint.objects.update(bucket="exports-west")
+
+
+def _encrypted(aws: Sandbox) -> str:
+    """The key of an object that is registered then."""
+    key = str(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
+    aws.put_object("exports", "sealed.csv", BODY, ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    Endpoint.objects.update(key="sealed.csv")
+    return key
+
+
+def _key_is_disabled(aws: Sandbox) -> None:
+    aws.client("kms").disable_key(KeyId=_encrypted(aws))
+
+
 def _has_no_checksum_of_the_whole(aws: Sandbox) -> None:
     s3 = aws.client("s3")
     where = {"Bucket": "exports", "Key": "parts.csv"}
@@ -57,79 +74,46 @@ IN_THE_SANDBOX: list[tuple[str, Callable[[Sandbox], None], int]] = [
     ("object-missing", _bucket_is_gone, 1),
     ("object-archived", _is_archived, 1),
     ("object-no-checksum", _has_no_checksum_of_the_whole, 0),
+    ("object-elsewhere", _bucket_is_elsewhere, 1),
+    ("object-key-refused", _key_is_disabled, 1),
 ]
 
 
-def _refuse(handler: Handler, status: int, code: str, **fields: str) -> None:
-    body = f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode()
-    send(handler, status, body, **fields)
+def _reading_is_not_allowed(user: User) -> None:
+    user.may("read", ("s3:ListBucket", "arn:aws:s3:::exports"))
 
 
-def _is_list(handler: Handler) -> bool:
-    return "list-type=2" in handler.path
+def _nothing_is_allowed(user: User) -> None:
+    user.may_no_more("read")
 
 
-def _object(handler: Handler) -> None:
-    """One that may be read."""
-    if handler.command == "HEAD":
-        send(handler, 200, BODY, **HELD)
-    else:
-        send(handler, 206, BODY[:1], Content_Range=f"bytes 0-0/{len(BODY)}", **HELD)
+def _listing_is_not_allowed(user: User) -> None:
+    user.may("read", ("s3:GetObject", "arn:aws:s3:::exports/*"))
 
 
-def _read_is_refused(handler: Handler) -> None:
-    if _is_list(handler):
-        send(handler, 200)
-    else:
-        _refuse(handler, 403, "AccessDenied")
+def _the_key_is_not_allowed(user: User) -> None:
+    _encrypted(user.aws)
 
 
-def _everything_is_refused(handler: Handler) -> None:
-    _refuse(handler, 403, "AccessDenied")
+def _the_bucket_denies_it(user: User) -> None:
+    """Whatever its own policies allow: what the advice says besides."""
+    name = f"denying-{user.name}"
+    user.aws.put_object(name, "orders.csv", BODY)
+    user.may("bucket", ("s3:*", f"arn:aws:s3:::{name}/*"), ("s3:*", f"arn:aws:s3:::{name}"))
+    denied = json.loads(allowing(("s3:GetObject", f"arn:aws:s3:::{name}/*")))
+    denied["Statement"][0] |= {"Effect": "Deny", "Principal": "*"}
+    user.aws.client("s3").put_bucket_policy(Bucket=name, Policy=json.dumps(denied))
+    Endpoint.objects.update(bucket=name)
 
 
-def _list_is_refused(handler: Handler) -> None:
-    if _is_list(handler):
-        _refuse(handler, 403, "AccessDenied")
-    else:
-        _object(handler)
-
-
-def _key_is_refused(handler: Handler) -> None:
-    of_it = {
-        "x_amz_server_side_encryption": "aws:kms",
-        "x_amz_server_side_encryption_aws_kms_key_id": KEY,
-    }
-    if _is_list(handler):
-        send(handler, 200)
-    elif handler.command == "HEAD" and not handler.headers["x-amz-checksum-mode"]:
-        send(handler, 200, BODY, ETag='"v1"', **of_it)
-    else:
-        _refuse(handler, 403, "AccessDenied")
-
-
-def _key_is_disabled(handler: Handler) -> None:
-    _refuse(handler, 400, "KMS.DisabledException")
-
-
-def _bucket_is_elsewhere(handler: Handler) -> None:
-    _refuse(handler, 301, "PermanentRedirect", x_amz_bucket_region="us-west-2")
-
-
-def _signature_is_for_elsewhere(handler: Handler) -> None:
-    _refuse(handler, 400, "AuthorizationHeaderMalformed", x_amz_bucket_region="us-west-2")
-
-
-BY_HAND: list[tuple[str, Callable[[Handler], None], int, str]] = [
-    ("object-refused", _read_is_refused, 1, "s3:GetObject"),
-    ("object-refused", _everything_is_refused, 1, "Or there is no such object"),
-    ("object-list-refused", _list_is_refused, 0, "s3:ListBucket"),
-    ("object-key-refused", _key_is_refused, 1, KEY),
-    ("object-key-refused", _key_is_disabled, 1, "KMS.DisabledException"),
-    ("object-elsewhere", _bucket_is_elsewhere, 1, "us-west-2"),
-    ("object-elsewhere", _signature_is_for_elsewhere, 1, "us-west-2"),
+TO_A_USER: list[tuple[str, Callable[[User], None], int, str]] = [
+    ("object-refused", _reading_is_not_allowed, 1, "s3:GetObject"),
+    ("object-refused", _nothing_is_allowed, 1, "Or there is no such object"),
+    ("object-refused", _the_bucket_denies_it, 1, "the bucket's policy does not deny it"),
+    ("object-list-refused", _listing_is_not_allowed, 0, "s3:ListBucket"),
+    ("object-key-refused", _the_key_is_not_allowed, 1, "kms:Decrypt"),
 ]
-FAULTS = [*IN_THE_SANDBOX, *BY_HAND]
+FAULTS = [*IN_THE_SANDBOX, *TO_A_USER]
 
 
 @pytest.mark.parametrize(("identity", "break_it", "status"), IN_THE_SANDBOX)
@@ -144,19 +128,55 @@ def test_exactly_that_fault_of_an_object_is_found(
     assert ended == status
 
 
-@pytest.mark.parametrize(("identity", "answer", "status", "told"), BY_HAND)
-def test_what_s3_refuses_is_told_by_its_cause(
-    s3: Sandbox, monkeypatch: pytest.MonkeyPatch, identity: str, answer: Callable[[Handler], None],
-    status: int, told: str,
+@pytest.mark.parametrize(("identity", "break_it", "status", "told"), TO_A_USER)
+def test_what_s3_refuses_is_told_by_its_cause_and_what_is_advised_mends_it(
+    s3: Sandbox, user: User, identity: str, break_it: Callable[[User], None], status: int,
+    told: str,
 ) -> None:  # fmt: skip
-    with serving(answer) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        engine.account.cache_clear()
-        ended, report = examined()
+    user.may_read("exports")
+    assert examined()[1]["findings"] == []
+    break_it(user)
+
+    ended, report = examined()
 
     (finding,) = report["findings"]
     assert (finding["id"], ended) == (identity, status)
-    assert told in finding["sentence"] + finding["fix"] + "".join(finding["evidence"])
+    assert told in finding["sentence"] + finding["fix"]
+    check_terraform(identity, finding["terraform"])
+    if break_it is _the_bucket_denies_it:
+        s3.client("s3").delete_bucket_policy(Bucket=Endpoint.objects.get().bucket)
+    statement = json.loads(finding["fix"].partition("The statement: ")[2])
+    user.may("advised", (statement["Action"], statement["Resource"]))
+    left = [one["id"] for one in examined()[1]["findings"]]
+    # Who could not read it is told only then that it may not list it either.
+    assert left == ["object-list-refused"] * (break_it is _nothing_is_allowed)
+
+
+def test_a_bucket_that_is_said_to_be_where_it_is_is_found_well(s3: Sandbox) -> None:
+    _bucket_is_elsewhere(s3)
+    (finding,) = examined()[1]["findings"]
+
+    Endpoint.objects.update(region=finding["fix"].rpartition(": ")[2].rstrip("."))
+
+    assert examined()[1]["findings"] == []
+
+
+def test_a_signature_for_another_region_is_told_by_the_bucket_s(
+    s3: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In S3's words: its endpoint for all regions does so, and the stand-in redirects."""
+
+    def malformed(handler: Handler) -> None:
+        body = b"<Error><Code>AuthorizationHeaderMalformed</Code></Error>"
+        send(handler, 400, body, x_amz_bucket_region="us-west-2")
+
+    with serving(malformed) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        engine.account.cache_clear()
+        (finding,) = examined()[1]["findings"]
+
+    assert finding["id"] == "object-elsewhere"
+    assert "us-west-2" in finding["sentence"]
 
 
 @pytest.mark.parametrize("body", [BODY, b""])

@@ -7,7 +7,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,12 @@ from pytest_django.fixtures import Settings
 from bench import certificates
 from portal.asgi import Handler
 from streams.doctor import front, installation
-from streams.doctor.facts import Front, PortalFacts
 from streams.doctor.run import judged
 from tests.functional.brokers import answers, free_port
-from tests.functional.conftest import until
+from tests.functional.conftest import origin, running, until
+from tests.functional.origin import Origin
+
+__all__ = ["origin"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -33,7 +34,6 @@ WELL = """
 proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
 proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
 """
-# `portal-elsewhere` has tests of its own below.
 FAULTS: list[tuple[str, str]] = [
     ("proxy-forwards", WELL.replace("$http_host", "localhost")),
     ("proxy-forwards", WELL.replace("$http_host", "upstream.internal")),
@@ -129,28 +129,32 @@ def test_without_a_proxy_all_is_well(settings: Settings, upstream: int) -> None:
     assert found() == []
 
 
-def test_a_machine_with_a_database_of_its_own_is_found(settings: Settings, upstream: int) -> None:
-    settings.BASE_URL = f"http://127.0.0.1:{upstream}"
-    facts = installation.portal()
-
-    elsewhere = replace(facts, installation="another")
-
-    assert [one.check.id for one in judged([elsewhere]).findings] == ["portal-elsewhere"]
-
-
+@pytest.mark.shows("portal-elsewhere")
 def test_somebody_else_who_answers_is_found(settings: Settings, plain: str) -> None:
     settings.BASE_URL = plain.rstrip("/")
 
     assert found() == ["portal-elsewhere"]
 
 
-def test_another_key_is_found() -> None:
-    facts = PortalFacts(
-        name="portal", about=frozenset({"portal"}), hosts=("localhost",),
-        base_url="http://localhost", fronts=(Front(404),),
-    )  # fmt: skip
+@pytest.mark.slow
+def test_another_portal_is_told_by_its_database_and_by_its_key(
+    settings: Settings, origin: Origin, tmp_path: Path
+) -> None:
+    with running(tmp_path, origin) as other:
+        settings.BASE_URL = f"http://127.0.0.1:{other.port}"
+        without_its_key = judged([installation.portal()])
+        settings.SECRET_KEY = other.environment["SPILLWAY_SECRET_KEY"]
+        with_its_key = judged([installation.portal()])
 
-    assert [one.check.id for one in judged([facts]).findings] == ["portal-elsewhere"]
+    told = []
+    for report in (without_its_key, with_its_key):
+        (finding,) = report.findings
+        assert finding.check.id == "portal-elsewhere"
+        told.append(finding.found.sentence.partition(":")[0])
+    assert told == [
+        "What answers does not know the portal's key",
+        "What answers is another portal, or has another database",
+    ]
 
 
 def test_an_address_that_does_not_answer_is_skipped_with_its_reason(settings: Settings) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from streams.models import Endpoint, Rotation, SecretFunction
 from streams.rotation import starting
-from tests.doctor.conftest import Clinic
+from tests.doctor.conftest import Clinic, Identified
 from tests.doctor.test_faults import _alias
 
 HOUR = timedelta(hours=1)
@@ -28,15 +28,29 @@ def _begun(clinic: Clinic) -> Rotation:
     return rotation
 
 
-def test_a_stuck_rotation_is_told_with_its_values_and_how_to_resume_it(clinic: Clinic) -> None:
+def _rotate(*words: str) -> None:
+    call_command("rotate", "orders", *words, "--wait", stdout=io.StringIO(), stderr=io.StringIO())
+
+
+@pytest.mark.slow
+@pytest.mark.shows("rotation-stuck")
+def test_a_stuck_rotation_is_told_with_its_values_and_how_to_resume_it(
+    portal: Identified, settings: Settings
+) -> None:
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 0.2
+    clinic = portal.clinic
     clinic.rest()
-    _begun(clinic)
-    Rotation.objects.update(state="stuck", problem="AWS does not allow it.")
+    portal.may("gateways", *((f"apigateway:{name}", "*") for name in ("GET", "PATCH", "POST")))
+    # For a while it may look, and change nothing.
+    portal.may("rotate", ("lambda:Get*", portal.function))
+    with pytest.raises(CommandError, match="AWS does not allow it"):
+        _rotate()
+    portal.may_rotate()
 
     (finding,) = clinic.run()["findings"]
 
     assert (finding["id"], clinic.status) == ("rotation-stuck", 1)
-    assert "stuck at the step admit: AWS does not allow it." in finding["sentence"]
+    assert "stuck at the step admit: AWS does not allow it" in finding["sentence"]
     assert finding["cli"] == ["manage.py rotate orders --resume"]
     old = clinic.secret.versions.get(number=1).fingerprint
     held = f"the old value, version 1 (fingerprint {old})"
@@ -44,7 +58,11 @@ def test_a_stuck_rotation_is_told_with_its_values_and_how_to_resume_it(clinic: C
     assert f"{clinic.name} $LATEST, SECRET_HEADER: {held}" in finding["evidence"]
     assert any(line.endswith(f", deployed: {held}") for line in finding["evidence"])
 
+    _rotate("--resume")
+    assert clinic.run()["findings"] == []
 
+
+@pytest.mark.shows("rotation-slow")
 def test_one_that_waits_for_an_hour_is_told_and_one_that_may_wait_so_long_is_not(
     clinic: Clinic, settings: Settings
 ) -> None:
@@ -94,7 +112,7 @@ def test_after_a_rotation_no_alias_is_behind(
     settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 0.3
     aliased(clinic)
 
-    call_command("rotate", "orders", "--wait", stdout=io.StringIO(), stderr=io.StringIO())
+    _rotate()
     told = clinic.run()
 
     assert told["findings"] == []

@@ -28,6 +28,7 @@ from streams.models import (
     Why,
 )
 from streams.notices.wording import link
+from tests.doctor.conftest import Clinic
 from tests.doctor.origins import Origin
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -261,6 +262,37 @@ def test_failing_is_told_once_and_so_is_its_end(
 
     assert told() == ["doctor-failing", "doctor-over"]
     assert row.failing_since is None
+
+
+@pytest.mark.slow
+def test_what_several_exports_fail_by_is_told_once_and_so_is_its_end(
+    clinic: Clinic, settings: Settings
+) -> None:
+    Channel.objects.create(name="hook", kind="webhook", address="https://example.com/")
+    first = Endpoint.objects.get()
+    again = {"secret": first.secret, "kind": first.kind, "auth": first.auth, "url": first.url}
+    for slug in ("second", "third"):
+        Endpoint.objects.create(slug=slug, title=slug, **again)
+    where = {"FunctionName": clinic.name, "StatementId": "public-url"}
+    clinic.functions.remove_permission(**where)
+
+    clinic.run()
+    # Each of them fails, by the same.
+    assert Checkup.objects.filter(failing_since__isnull=False).count() == 3
+    (notice,) = Notice.objects.all()
+    assert notice.data["findings"][0].startswith("permission-url: ")
+
+    # What went for all goes away; one of the others still fails, which somebody must know.
+    Endpoint.objects.filter(slug=notice.data["endpoint"]).delete()
+    clinic.run()
+    clinic.run()
+    assert told() == ["doctor-failing", "doctor-failing"]
+
+    clinic.functions.add_permission(
+        **where, Action="lambda:InvokeFunctionUrl", Principal="*", FunctionUrlAuthType="NONE"
+    )
+    clinic.run()
+    assert told() == ["doctor-failing", "doctor-failing", "doctor-over"]
 
 
 def test_two_that_see_it_at_once_tell_it_once(row: Checkup, origin: Origin) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Broker:
     def commands(self) -> Iterable[tuple[list[str], dict[str, str]]]:
         """What to start, with which variables besides our own; the last one serves `port`."""
         raise NotImplementedError
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a portal has in its environment to use it."""
+        return {"CELERY_BROKER_URL": self.url}
 
     def start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -104,9 +110,26 @@ class RabbitMQ(Broker):
         )
 
 
+class Sqs(Broker):
+    """An emulator of AWS, as the sandbox uses it."""
+
+    url = "sqs:///orders-portal"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        address = f"http://127.0.0.1:{self.port}"
+        return {**super().settings, "AWS_ENDPOINT_URL_SQS": address}
+
+    def commands(self) -> Iterable[tuple[list[str], dict[str, str]]]:
+        server = ["uvicorn", "ministack.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
+        folder = str(self.folder)
+        yield [sys.executable, "-m", *server], {"GATEWAY_PORT": str(self.port), "TMPDIR": folder}
+
+
 KINDS: dict[str, tuple[Callable[[Path], Broker], str]] = {
     "redis": (Redis, "redis-server"),
     "rabbitmq": (RabbitMQ, RABBITMQ),
+    "sqs": (Sqs, sys.executable),
 }
 
 

@@ -21,7 +21,9 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs the program chromium")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield made
+        made.close()
 
 
 @pytest.fixture
@@ -53,4 +55,5 @@ def sign_in(page: Page, user: str = "ann") -> None:
     page.get_by_label("User name").fill(user)
     page.get_by_label("Password").fill("tests-only")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Exports")).to_be_visible()
+    # A password is hashed slowly, and more so on a busy machine.
+    expect(page.get_by_role("heading", name="Exports")).to_be_visible(timeout=20_000)

@@ -81,6 +81,11 @@ class Exchange:
     def read(self) -> Answer:
         """The whole answer, however it ends."""
         answer = self.read_head()
+        self.read_body(answer)
+        return answer
+
+    def read_body(self, answer: Answer) -> None:
+        """What follows its head."""
         length, coding = answer.value("content-length"), answer.value("transfer-encoding")
         assert not (length and coding), "a length together with a transfer coding"
         if self.method == "HEAD" or answer.status in {204, 304}:
@@ -95,7 +100,6 @@ class Exchange:
             answer.framing = "close"
             self._read_to_end(answer)
         self.sock.close()
-        return answer
 
     def _read_chunks(self, answer: Answer) -> None:
         body = []

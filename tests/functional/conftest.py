@@ -1,16 +1,19 @@
 """The real server, as operators start it, in front of an origin that tests script."""
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from tests.functional.client import Answer, Exchange
 from tests.functional.origin import Case, Origin, Script
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCK = "requirements/development.txt"
 CURRENT = "current-" + "c" * 32
 # Exports of the same origin, in one stream and in segments.
 EITHER_WAY = ["plain", pytest.param("parts", marks=pytest.mark.slow)]
@@ -29,7 +33,7 @@ PREVIOUS = "previous-" + "p" * 32
 
 @dataclass
 class Portal:
-    """A running `manage.py serve`."""
+    """A running `manage.py serve`; `hops` are the processes between the origin and the client."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -37,6 +41,7 @@ class Portal:
     folder: Path
     environment: dict[str, str]
     origin: Origin
+    hops: int = 1
 
     def ask(
         self, case: Case, *fields: str, slug: str = "plain", query: str = "", **options: Any
@@ -63,14 +68,18 @@ class Portal:
         row: dict[str, Any] = {}
 
         def ended() -> bool:
-            with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite3")) as database:
-                database.row_factory = sqlite3.Row
-                found = database.execute("select * from streams_download where id = ?", [wanted])
-                row.update(dict(found.fetchone() or {}))
+            for found in self.select("select * from streams_download where id = ?", wanted):
+                row.update(found)
             return bool(row) and row["state"] != "running"
 
         assert until(ended, seconds), f"the record did not end: {row}"
         return row
+
+    def select(self, query: str, *values: str) -> list[dict[str, Any]]:
+        """Rows of the database."""
+        with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite3")) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query, values)]
 
     @property
     def memory(self) -> int:
@@ -112,6 +121,22 @@ def _python(environment: dict[str, str], *words: str) -> str:
     return done.stdout
 
 
+def migrated_database(environment: dict[str, str]) -> Path:
+    """A database that is up to date: made once for all tests, since it takes many seconds."""
+    # Our migrations, and those of what we use.
+    names = [*sorted((ROOT / "streams" / "migrations").glob("*.py")), ROOT / LOCK]
+    digest = hashlib.sha256(b"".join(name.read_bytes() for name in names)).hexdigest()
+    made = Path(tempfile.gettempdir()) / f"spillway-tests-{os.getuid()}-{digest[:16]}.sqlite3"
+    if not made.exists():
+        with tempfile.TemporaryDirectory() as draft:
+            database = Path(draft) / made.name
+            _python(
+                {**environment, "DATABASE_URL": f"sqlite:///{database}"}, "manage.py", "migrate"
+            )
+            database.replace(made)
+    return made
+
+
 # The commands in one process: Django's start takes longer than all of them.
 PREPARE = """
 import os, sys
@@ -120,7 +145,6 @@ import django
 django.setup()
 from django.core.management import call_command
 registry, previous, current = sys.argv[1:]
-call_command("migrate", verbosity=0)
 for os.environ["GUARD"] in (previous, current):
     call_command("apply", registry, stdout=sys.stderr)
 call_command("create_user", "ann", "--password-env", "PASSWORD", stdout=sys.stderr)
@@ -146,6 +170,16 @@ endpoints:
     groups: "*"
   - {{slug: nobody, title: Nobody, kind: http, url: "{url}", groups: []}}
   - {{slug: parts, title: In parts, kind: http, url: "{url}", segments: {{size: 64KiB, parallel: 4}}, groups: "*"}}
+  - {{slug: shared, title: Shared, kind: http, url: "{url}", filename: s.csv, groups: "*", shareable: true}}
+  - slug: chosen
+    title: Chosen
+    kind: http
+    url: "{url}"
+    groups: "*"
+    params:
+      - {{name: case}}
+      - {{name: since, label: Since, type: date, required: true}}
+      - {{name: form, type: choice, choices: [csv, json], default: csv}}
   - {{slug: kept, title: Kept gzipped, kind: http, url: "{url}", filename: kept.csv, keep_gzip: true, groups: "*"}}
 """  # noqa: E501
 
@@ -173,6 +207,10 @@ def running(
         "PYTHONWARNINGS": "default",
         **settings,
     }
+    if environment["DATABASE_URL"].startswith("sqlite:"):
+        shutil.copy(migrated_database(environment), folder / "db.sqlite3")
+    else:
+        _python(environment, "manage.py", "migrate")
     registry = folder / "registry.yaml"
     registry.write_text(registry_text or REGISTRY.format(url=origin.url))
     token = _python(
@@ -210,7 +248,30 @@ def origin() -> Iterator[Origin]:
     made.close()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules with `EITHER_FRONT` are tried behind nginx too, but for tests marked `direct`."""
+    if not getattr(metafunc.module, "EITHER_FRONT", False):
+        return
+    direct = metafunc.definition.get_closest_marker("direct")
+    if direct is None and "portal" in metafunc.fixturenames:
+        fronts = ["direct", pytest.param("nginx", marks=pytest.mark.slow)]
+        metafunc.parametrize("portal", fronts, indirect=True)
+
+
 @pytest.fixture(scope="session")
-def portal(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    with running(tmp_path_factory.mktemp("portal"), origin) as made:
-        yield made
+def portal(
+    request: pytest.FixtureRequest, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
+    """By itself; or, for modules that say so, behind nginx, which carries what it can."""
+    # Late: it uses this module.
+    from tests.functional import nginx
+
+    folder = tmp_path_factory.mktemp("portal")
+    if getattr(request, "param", "direct") == "direct":
+        with running(folder, origin) as made:
+            yield made
+    elif nginx.PROGRAM is None:
+        pytest.skip("needs the program nginx")
+    else:
+        with nginx.carrying(folder, origin) as chain:
+            yield replace(chain.portal, port=chain.nginx.port, hops=2)

@@ -28,7 +28,7 @@ LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 # One of each kind, so that lists are not empty.
 ROWS = """
 from django.utils.timezone import now
-from streams.models import Channel, Download, Notice, Rotation, Secret
+from streams.models import Channel, Download, Notice, Rotation, Secret, Setup
 secret = Secret.objects.get(name="guard")
 old, new = secret.versions.order_by("number")
 rotation = Rotation.objects.create(
@@ -38,6 +38,11 @@ rotation = Rotation.objects.create(
 rotation.events.create(step="preflight", text="AWS refuses.")
 channel = Channel.objects.create(name="team", kind="mail", address="team@example.com")
 Notice.objects.test(channel, by="op")
+Setup.objects.create(
+    slug="new", function="new-export", request={}, requested_by="op", state="failed",
+    told=["secret: It is made."], undone=["It is gone."], left=["Not done."], finished_at=now(),
+    problem="url: AWS refuses.",
+)
 Download.objects.create(
     slug="plain", username="ann", state="cut", reason="stopped", stopped_by="op",
     stop_reason="It fills the line.", finished_at=now(),
@@ -98,6 +103,7 @@ def _faults(page: Page) -> Iterator[str]:
         yield "wider than its window"
 
 
+@pytest.mark.slow
 def test_users_pages(portal: Portal, page: Page) -> None:
     found = faults(page, ["/accounts/login/"])
     sign_in(page)
@@ -106,7 +112,7 @@ def test_users_pages(portal: Portal, page: Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_operators_pages(portal: Portal, page: Page) -> None:
     subprocess.run(
         [sys.executable, "manage.py", "shell", "-c", ROWS],

@@ -1,60 +1,26 @@
 """The proxy configuration of `deploy/`, in a real nginx: a cut stays a cut, nothing is stored."""
 
-import re
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.functional.client import Answer, Exchange
-from tests.functional.conftest import ROOT, Portal, until
+from tests.functional.conftest import Portal
+from tests.functional.nginx import PROGRAM, fronting
 from tests.functional.origin import Case, Connection, Request, Script, chunks, head
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 MEGABYTE = 1 << 20
 BODY = b"0123456789abcdef" * (MEGABYTE // 16)
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="needs the program nginx")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs the program nginx")
 
 
 @pytest.fixture(scope="module")
 def nginx(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Its port."""
-    folder = tmp_path_factory.mktemp("nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    site = (ROOT / "deploy" / "nginx.conf").read_text()
-    site = site.replace("127.0.0.1:8000", f"127.0.0.1:{portal.port}")
-    site = site.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
-    site = re.sub(r"ssl_certificate.*\n", "\n", site)
-    paths = "".join(
-        f"{kind}_temp_path {folder}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off; pid {folder}/pid; error_log stderr error;\n"
-        f"events {{}}\nhttp {{ access_log off; {paths}\n{site} }}\n"
-    )
-    assert NGINX is not None
-    process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)])
-    try:
-        assert until(lambda: _open(port), 10), "nginx did not start"
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+    with fronting(tmp_path_factory.mktemp("nginx"), portal.port) as made:
+        yield made.port
 
 
 def ask(portal: Portal, nginx: int, case: Case, receive_buffer: int = 0) -> Exchange:

@@ -1,11 +1,15 @@
 """From origin to client: what is whole arrives whole, and what is not is seen to be cut."""
 
+import gzip
+import random
 import time
 
 import pytest
 
 from tests.functional.conftest import EITHER_WAY, Portal
 from tests.functional.origin import Connection, Request, Script, chunks, head, length, replying
+
+EITHER_FRONT = True
 
 CHUNKED = head("Transfer-Encoding: chunked")
 REPORT = (
@@ -48,6 +52,7 @@ def test_to_http_1_0_a_body_without_length_ends_with_the_connection(portal: Port
     assert (answer.body, answer.end, answer.framing) == (b"hello", "complete", "close")
 
 
+@pytest.mark.direct  # nginx closes such a connection
 def test_to_http_1_0_a_broken_body_ends_in_a_reset(portal: Portal) -> None:
     script = replying(CHUNKED + chunks(b"hello", last=b""), b"zz\r\n")
 
@@ -90,6 +95,7 @@ PART = b"p" * 1000
 BROKEN = {
     "short of its length": replying(head("Content-Length: 5000") + PART),
     "short of its length, by reset": resetting(head("Content-Length: 5000") + PART),
+    "short of it, with a blank before the colon": replying(head("Content-Length : 5000") + PART),
     "no last chunk": replying(CHUNKED + chunks(PART, last=b"")),
     "within a chunk": replying(CHUNKED + b"1000\r\n" + PART),
     "no last chunk, by reset": resetting(CHUNKED + chunks(PART, last=b"")),
@@ -115,8 +121,11 @@ def test_what_cannot_be_completed_is_cut(portal: Portal, name: str, slug: str) -
     assert record["sent"] == len(answer.body) or answer.end == "reset"
 
 
-def test_a_report_in_the_tail_of_a_functions_body_is_not_delivered(portal: Portal) -> None:
-    answer = portal.get(replying(CHUNKED + chunks(PART, REPORT)), slug="open")
+@pytest.mark.parametrize("slug", ["open", "plain"])
+def test_a_report_in_the_tail_of_a_functions_body_is_not_delivered(
+    portal: Portal, slug: str
+) -> None:
+    answer = portal.get(replying(CHUNKED + chunks(PART, REPORT)), slug=slug)
 
     assert (answer.body, answer.end) == (PART, "cut")
     assert portal.record(answer)["reason"] == "origin_error"
@@ -132,6 +141,22 @@ def test_a_stall_within_the_body_is_cut_and_the_origin_closed(portal: Portal) ->
     assert 1.5 < time.monotonic() - begun < 5
     assert case.left.wait(3)
     assert portal.record(answer)["reason"] == "stalled"
+
+
+def test_chunks_are_no_data_with_a_blank_before_the_colon(portal: Portal) -> None:
+    answer = portal.get(replying(head("Transfer-Encoding : chunked") + chunks(PART)))
+
+    assert (answer.body, answer.end) == (PART, "complete")
+
+
+def test_files_of_gzip_in_a_row_are_one_file(portal: Portal) -> None:
+    data = gzip.compress(random.Random(1).randbytes(300_000)) * 2
+    opening = head("Transfer-Encoding: chunked", "Content-Type: application/gzip")
+
+    answer = portal.get(replying(opening + chunks(data)))
+
+    assert (answer.body, answer.end) == (data, "complete")
+    assert portal.record(answer)["proof"] == "gzip"
 
 
 def test_a_slow_but_steady_body_is_not_cut(portal: Portal) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.client import Sandbox
+from tests.functional import workers
 from tests.functional.brokers import Broker, broker, free_port
 from tests.functional.conftest import ROOT, until
 from tests.rotation.rotating import World, assert_in_order, assert_whole, migrated, stand_in
@@ -45,7 +46,7 @@ class Portal:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.folder = folder
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[workers.Worker] = []
         self.world.describe()
         self.manage("apply", str(world.registry))
 
@@ -61,22 +62,14 @@ class Portal:
         self.world.also_printed(done.stdout + done.stderr)
         return time.monotonic() - began
 
-    def work(self, *, scheduler: bool = True) -> subprocess.Popen[bytes]:
-        words = ["worker", "--concurrency", "1", *(["--with-scheduler"] if scheduler else [])]
-        with self.log.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "manage.py", *words],
-                cwd=ROOT, env=self.world.environment, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
+    def work(self, *, scheduler: bool = True) -> workers.Worker:
+        worker = workers.start(self.world.environment, self.log, scheduler=scheduler)
         self.workers.append(worker)
         return worker
 
     def kill_workers(self) -> None:
         for worker in self.workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
+            workers.kill(worker)
         self.workers.clear()
 
     @property
@@ -131,7 +124,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     made.kill()
 
 
-servers = pytest.mark.parametrize("running", ["redis", "rabbitmq"], indirect=True)
+servers = pytest.mark.parametrize("running", ["redis", "rabbitmq", "sqs"], indirect=True)
 
 
 def wipe(portal: Portal) -> None:
@@ -237,7 +230,7 @@ def test_two_schedulers_and_four_workers_do_each_step_once(start: Start) -> None
 def test_a_broker_that_is_killed_and_comes_back_empty_loses_nothing(
     start: Start, running: Broker
 ) -> None:
-    portal = start(CELERY_BROKER_URL=running.url)
+    portal = start(**running.settings)
     portal.work()
     portal.work()
     portal.manage("rotate", "orders")
@@ -255,7 +248,7 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_nothing(
 @servers
 def test_a_worker_waits_for_its_broker(start: Start, running: Broker) -> None:
     running.kill()
-    portal = start(CELERY_BROKER_URL=running.url)
+    portal = start(**running.settings)
     worker = portal.work()
     portal.manage("rotate", "orders")
     time.sleep(20)
@@ -268,17 +261,23 @@ def test_a_worker_waits_for_its_broker(start: Start, running: Broker) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "url", ["redis://127.0.0.1:{}/0", "amqp://127.0.0.1:{}//"], ids=["redis", "rabbitmq"]
+    "address",
+    [
+        {"CELERY_BROKER_URL": "redis://127.0.0.1:{}/0"},
+        {"CELERY_BROKER_URL": "amqp://127.0.0.1:{}//"},
+        {"CELERY_BROKER_URL": "sqs://", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:{}"},
+    ],
+    ids=["redis", "rabbitmq", "sqs"],
 )
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "is silent"])
 def test_a_rotation_is_stored_although_no_broker_can_be_reached(
-    start: Start, url: str, silent: bool
+    start: Start, address: dict[str, str], silent: bool
 ) -> None:
     with contextlib.ExitStack() as stack:
         port = free_port()
         if silent:
             stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=20))
-        portal = start(CELERY_BROKER_URL=url.format(port))
+        portal = start(**{name: value.format(port) for name, value in address.items()})
 
         took = portal.manage("rotate", "orders")
 

@@ -138,7 +138,7 @@ def test_the_command_of_the_page_fetches_and_resumes(
 
     sign_in(page)
     page.goto(f"/exports/named/?case={portal.origin.on(script).name}&name=it's%20%22so%22;true")
-    command = page.locator("pre code").inner_text()
+    command = page.locator("pre code").first.inner_text()
 
     first, second = (
         subprocess.run(

@@ -77,7 +77,7 @@ def demo(folder: Path) -> Iterator[Demo]:
         # As the terminal's Ctrl-C does: once, to the one process that is in the foreground.
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(90)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -142,6 +142,7 @@ def kept(folder: Path) -> list[tuple[str, str]]:
         return database.execute("select slug, state from streams_download order by 1").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_newcomer_gets_200_mb_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with demo(tmp_path) as first:

@@ -1,13 +1,12 @@
 """From a download that fails to its likely cause: web server, scheduler and worker as in use."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.functional.conftest import ROOT, running, until
+from tests.functional.conftest import running, until
 from tests.functional.origin import Origin
+from tests.functional.workers import working
 
 REGISTRY = """
 version: 1
@@ -22,15 +21,8 @@ def test_a_download_that_fails_has_its_likely_cause_soon(tmp_path: Path, origin:
     with running(tmp_path, origin, registry_text=REGISTRY, SPILLWAY_TICK="1") as portal:
         answer = portal.fetch("gone").read()
         assert portal.record(answer)["cause"] == ""
-        worker = subprocess.Popen(
-            [sys.executable, "manage.py", "worker", "--with-scheduler", "--concurrency", "1"],
-            cwd=ROOT, env=portal.environment, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
+        with working(portal.environment, tmp_path / "worker-log"):
             assert until(lambda: portal.record(answer)["cause"], 200)
-        finally:
-            worker.terminate()
-            worker.wait(20)
 
         record = portal.record(answer)
 

@@ -1,21 +1,18 @@
 """The doctor's page in a real Chromium, while a real worker is killed in the middle of a run."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.functional.browsing import browser, complaints, page, sign_in
-from tests.functional.conftest import ROOT, Portal, running
+from tests.functional.conftest import Portal, running
 from tests.functional.origin import Connection, Origin, Request, head
+from tests.functional.workers import working
 
 __all__ = ["browser", "complaints", "page"]
 
@@ -27,21 +24,6 @@ def portal(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A portal of its own: its worker would meddle with other tests' downloads."""
     with running(tmp_path_factory.mktemp("doctor"), origin, SPILLWAY_TICK="1") as made:
         yield made
-
-
-@contextmanager
-def worker(portal: Portal) -> Iterator[subprocess.Popen[bytes]]:
-    with (portal.folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "worker", "--with-scheduler", "--concurrency", "1"],
-            cwd=ROOT, env=portal.environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        # The leader may be dead already; those that it has forked are in its group.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_run_is_asked_for_its_worker_killed_and_the_page_tells_what_the_next_one_finds(
@@ -61,21 +43,21 @@ def test_a_run_is_asked_for_its_worker_killed_and_the_page_tells_what_the_next_o
     )
     sign_in(page, "op")
     page.goto("/operate/streams/endpoint/?q=plain")
-    page.get_by_role("link", name="unknown").first.click()
+    page.get_by_role("cell").get_by_role("link", name="unknown").click()
     status = page.get_by_role("status")
     expect(status).to_contain_text("It has not been examined yet.")
 
     page.get_by_role("button", name="Run now").press("Enter")
     expect(status).to_contain_text("Waiting for a worker")
     expect(page.get_by_role("button", name="Run now")).to_be_disabled()
-    with worker(portal):
+    with working(portal.environment, portal.folder / "worker.log"):
         assert asked.wait(30), _log(portal)
         expect(status).to_contain_text("Being examined")
     # It was killed in the middle. As five minutes later:
     answer.set()
     _change(portal, "update streams_checkup set lease_until = '2026-01-01 00:00:00'")
     expect(status).to_contain_text("Waiting for a worker")
-    with worker(portal):
+    with working(portal.environment, portal.folder / "worker.log"):
         finding = page.get_by_role("article").first
         expect(finding).to_contain_text("does-not-open", timeout=40_000)
 

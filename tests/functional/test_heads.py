@@ -9,6 +9,8 @@ from tests.functional.client import Answer
 from tests.functional.conftest import CURRENT, EITHER_WAY, PREVIOUS, Portal
 from tests.functional.origin import Connection, Request, Script, chunks, head, length, replying
 
+EITHER_FRONT = True
+
 
 def error_of(answer: Answer) -> dict[str, str]:
     """The error, once it was seen to be one of ours and nothing else."""
@@ -96,6 +98,26 @@ CASES: dict[str, tuple[Script, int, str]] = {
         502,
         "origin_redirect",
     ),
+    "a function that is not in stream mode": (
+        replying(
+            length(
+                b'{"statusCode":200}' + b"\0" * 8 + b"canary",
+                "Content-Type: application/vnd.awslambda.http-integration-response",
+            )
+        ),
+        502,
+        "function_url_buffered",
+    ),
+    "a redirect to no address": (
+        replying(head("Location: /\u00fc", "Content-Length: 0", status="302 Go")),
+        502,
+        "origin_redirect",
+    ),
+    "a redirect to two addresses": (
+        replying(head("Location: /a", "Location: /b", "Content-Length: 0", status="302 Go")),
+        502,
+        "origin_redirect",
+    ),
     "a redirect without a place": (
         replying(head("Content-Length: 0", status="302 Go")),
         502,
@@ -128,13 +150,6 @@ LAMBDA = {
             status="403 Forbidden",
         ),
         "function_url_permission",
-    ),
-    "not in stream mode": (
-        length(
-            b'{"statusCode":200}' + b"\0" * 8 + b"canary",
-            "Content-Type: application/vnd.awslambda.http-integration-response",
-        ),
-        "function_url_buffered",
     ),
     "what S3 refused to the function": (
         length(b'{"error":{"code":"AccessDenied","message":"canary"}}', status="403 Forbidden"),
@@ -230,3 +245,15 @@ def test_early_hints_are_skipped(portal: Portal) -> None:
 
     assert (answer.status, answer.body) == (200, b"hello")
     assert answer.value("link") is None
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_what_refuses_nothing_is_told_from_what_refuses_a_secret(
+    portal: Portal, status: str
+) -> None:
+    refusing = replying(length(b"no", status=status))
+
+    for slug, hint in [("plain", "register"), ("open", "register"), ("guarded", "compare")]:
+        error = json.loads(portal.get(refusing, slug=slug).body)["error"]
+        assert error["code"] == "origin_forbidden"
+        assert hint in error["hint"]

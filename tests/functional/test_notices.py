@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.functional import workers
 from tests.functional.conftest import ROOT, until
 from tests.notices.receivers import Receiver
 
@@ -38,20 +38,15 @@ class Crew:
 
     folder: Path
     environment: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
+    process: workers.Worker | None = None
 
     def work(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "worker", "--with-scheduler", "--concurrency", "1"],
-                cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        self.process = workers.start(self.environment, self.folder / "log")
 
     def kill(self) -> None:
         """SIGKILL for the worker and all its processes, and every message that it had not read."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            workers.kill(self.process)
             self.process = None
         for message in (self.folder / "broker").iterdir():
             message.unlink()

@@ -1,9 +1,13 @@
 """What passes, in either direction, and what never does."""
 
+import re
+
 import pytest
 
 from tests.functional.conftest import CURRENT, PREVIOUS, Portal
 from tests.functional.origin import Connection, Request, head, length, replying
+
+EITHER_FRONT = True
 
 
 def test_of_an_origins_fields_only_those_about_the_bytes_pass(portal: Portal) -> None:
@@ -37,6 +41,24 @@ def test_of_an_origins_fields_only_those_about_the_bytes_pass(portal: Portal) ->
     assert (answer.value("content-disposition") or "").startswith('attachment; filename="plain')
 
 
+@pytest.mark.parametrize("given", ["Range: bytes=1-2", 'If-None-Match: "v1"', "Accept: text/html"])
+def test_a_file_bears_no_language_of_the_portals(portal: Portal, given: str) -> None:
+    def script(request: Request, connection: Connection) -> None:
+        if request.values("if-none-match"):
+            connection.send(head('ETag: "v1"', status="304 Not Modified"))
+        elif request.values("range"):
+            partial = length(b"at", "Content-Range: bytes 1-2/4", status="206 Partial Content")
+            connection.send(partial)
+        else:
+            connection.send(length(b"data", 'ETag: "v1"'))
+
+    answer = portal.get(script, given, "Accept-Language: de")
+
+    assert answer.status in {200, 206, 304}
+    assert answer.value("content-language") is None
+    assert "accept-language" not in (answer.value("vary") or "").lower()
+
+
 def test_the_name_to_save_under_is_the_operators(portal: Portal) -> None:
     answer = portal.get(replying(length(b"x")), slug="named")
 
@@ -65,6 +87,33 @@ def test_nothing_that_the_client_sends_reaches_the_origin_but_its_query(portal: 
     names = {name.lower() for name, _ in request.headers}
     assert names == {"host", "accept", "accept-encoding", "user-agent", "x-secret-header"}
     assert request.values("user-agent")[0].startswith("Spillway/")
+
+
+@pytest.mark.parametrize("slug", ["plain", "open", "guarded", "parts"])
+def test_a_query_arrives_byte_for_byte(portal: Portal, slug: str) -> None:
+    odd = "&flag&a;b&x=%FF&y=1+2&&%zz=%&=&[]{}|^`\"'<>~*!(),/?:@$=="
+    case = portal.origin.on(replying(length(b"x")))
+
+    portal.ask(case, slug=slug, query=odd).read()
+
+    assert case.requests[0].target == f"/file?case={case.name}{odd}"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["&a=b#top", "&a=\\b", "&a=\x7f", "&é=ü", "&a=\xff", "&a=%0d%0aX-Evil:%201", "&a=b HTTP/1.1"],
+)
+def test_nothing_in_a_target_becomes_another_request(portal: Portal, hostile: str) -> None:
+    case = portal.origin.on(replying(length(b"x")))
+
+    answer = portal.ask(case, query=hostile).read()
+
+    assert answer.status in {200, 400}
+    for request in case.requests:
+        assert re.fullmatch(r"/file\?[!-~]+", request.target)
+        assert not set("#\\") & set(request.target)
+        assert "x-evil" not in {name.lower() for name, _ in request.headers}
+    assert len(case.requests) == (answer.status == 200)
 
 
 def test_a_redirect_within_the_origin_is_followed(portal: Portal) -> None:

@@ -16,6 +16,8 @@ import pytest
 from tests.functional.conftest import Portal
 from tests.functional.origin import Connection, Request, Script, chunks, head, length
 
+EITHER_FRONT = True
+
 DATA = random.Random(8).randbytes(700_000)
 CHUNKED = "Transfer-Encoding: chunked"
 

@@ -1,9 +1,13 @@
 """Ranges, conditions and methods."""
 
+import json
+
 import pytest
 
-from tests.functional.conftest import Portal
+from tests.functional.conftest import EITHER_WAY, Portal
 from tests.functional.origin import Connection, Request, chunks, head, length, replying
+
+EITHER_FRONT = True
 
 DATA = bytes(range(100))
 
@@ -36,7 +40,14 @@ def ranged(request: Request, connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "span"),
-    [("10-19", (10, 19)), ("90-", (90, 99)), ("-5", (95, 99)), ("50-500", (50, 99))],
+    [
+        ("10-19", (10, 19)),
+        ("90-", (90, 99)),
+        ("-5", (95, 99)),
+        ("50-500", (50, 99)),
+        (f"50-{'9' * 26}", (50, 99)),
+        (f"{'0' * 30}50-", (50, 99)),
+    ],
 )
 def test_one_range_is_one_part(portal: Portal, asked: str, span: tuple[int, int]) -> None:
     answer = portal.get(ranged, f"Range: bytes={asked}")
@@ -50,8 +61,9 @@ def test_one_range_is_one_part(portal: Portal, asked: str, span: tuple[int, int]
     assert (record["state"], record["first"], record["total"]) == ("complete", span[0], 100)
 
 
-def test_a_range_outside_of_the_file_is_416(portal: Portal) -> None:
-    answer = portal.get(ranged, "Range: bytes=100-")
+@pytest.mark.parametrize("first", ["100", "1" * 26, "9" * 5000])
+def test_a_range_outside_of_the_file_is_416(portal: Portal, first: str) -> None:
+    answer = portal.get(ranged, f"Range: bytes={first}-")
 
     assert answer.status == 416
     assert answer.value("content-range") == "bytes */100"
@@ -96,6 +108,7 @@ def test_another_part_than_asked_for_is_an_error(portal: Portal, data: bytes) ->
         ('If-Range: "v1"', 206),
         ('If-Range: "v0"', 200),
         ('If-Range: W/"v1"', 200),
+        ("If-Range:", 200),
         ("If-Range: Mon, 23 Nov 2026 10:00:00 GMT", 200),
     ],
 )
@@ -129,6 +142,99 @@ def test_what_the_client_has_is_not_sent_again(portal: Portal) -> None:
 
         assert (answer.status, answer.body) == (304, b"")
         assert answer.value("etag") == '"v1"'
+
+
+DATE = "Fri, 27 Nov 2026 10:00:00 GMT"
+BEFORE = "Fri, 27 Nov 2026 09:59:59 GMT"
+
+
+def dated(request: Request, connection: Connection) -> None:
+    """The same origin, which says when the file was changed and leaves conditions to others."""
+    whole = head(f"Content-Length: {len(DATA)}", 'ETag: "v1"', f"Last-Modified: {DATE}")
+    if request.method == "HEAD":
+        connection.send(whole)
+    elif request.values("range"):
+        ranged(request, connection)
+    else:
+        connection.send(whole + DATA)
+
+
+@pytest.mark.parametrize("slug", EITHER_WAY)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ['If-Match: "x"'],
+        ['If-Match: W/"v1"'],
+        ["If-Match: v1"],
+        ['If-Match: "x", "y"', 'If-None-Match: "v1"'],
+        ['If-Match: "x"', f"If-Unmodified-Since: {DATE}"],
+        ['If-Match: "x"', "Range: bytes=10-"],
+        ['If-Match: "x"', "Range: bytes=-5", 'If-Range: "v1"'],
+        ['If-Match: "x"', "Range: bytes=100-"],
+    ],
+)
+def test_another_version_than_the_client_takes_is_412(
+    portal: Portal, fields: list[str], method: str, slug: str
+) -> None:
+    answer = portal.get(dated, *fields, method=method, slug=slug)
+
+    assert answer.status == 412
+    assert answer.value("content-type") == "application/json"
+    assert answer.value("content-disposition") is None
+    if method == "HEAD":
+        return
+    assert json.loads(answer.body)["error"]["code"] == "precondition_failed"
+    record = portal.record(answer)
+    assert (record["state"], record["reason"]) == ("failed", "precondition_failed")
+    assert (record["status"], record["sent"]) == (412, 0)
+
+
+@pytest.mark.parametrize("slug", EITHER_WAY)
+@pytest.mark.parametrize(
+    "condition", ['If-Match: "v1"', "If-Match: *", 'If-Match: "a,b" , W/"v1",, "v1"']
+)
+def test_the_version_that_the_client_takes_is_sent(
+    portal: Portal, condition: str, slug: str
+) -> None:
+    whole = portal.get(dated, condition, f"If-Unmodified-Since: {BEFORE}", slug=slug)
+    part = portal.get(dated, condition, "Range: bytes=10-", slug=slug)
+    beyond = portal.get(dated, condition, "Range: bytes=100-", slug=slug)
+    known = portal.get(dated, condition, 'If-None-Match: "v1"', slug=slug)
+
+    assert (whole.status, whole.body) == (200, DATA)
+    assert (part.status, part.body) == (206, DATA[10:])
+    assert (beyond.status, known.status) == (416, 304)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"), [(BEFORE, 412), (DATE, 200), ("yesterday", 200), ("2026-11-26", 200)]
+)
+def test_a_date_counts_where_it_can_be_read(portal: Portal, said: str, status: int) -> None:
+    answer = portal.get(dated, f"If-Unmodified-Since: {said}")
+    undated = portal.get(ranged, f"If-Unmodified-Since: {said}")
+
+    assert (answer.status, undated.status) == (status, 200)
+
+
+def test_a_file_without_a_tag_is_no_version_that_a_client_names(portal: Portal) -> None:
+    untagged = replying(length(DATA))
+
+    assert portal.get(untagged, 'If-Match: "v1"').status == 412
+    assert portal.get(replying(length(DATA, 'ETag: W/"v1"')), 'If-Match: W/"v1"').status == 412
+    assert portal.get(untagged, "If-Match: *").body == DATA
+
+
+def test_before_412_the_origin_is_given_up(portal: Portal) -> None:
+    def script(_: Request, connection: Connection) -> None:
+        connection.send(head(f"Content-Length: {1 << 30}", 'ETag: "v1"'))
+        connection.pour(1 << 30)
+
+    case = portal.origin.on(script)
+
+    assert portal.ask(case, 'If-Match: "x"').read().status == 412
+    assert case.left.wait(3)
+    assert case.connections[-1].sent < 16 << 20, "the body was drained"
 
 
 def test_head_asks_the_origin_for_a_head(portal: Portal) -> None:

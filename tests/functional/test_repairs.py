@@ -18,7 +18,7 @@ from tests.functional.browsing import browser, complaints, page, sign_in
 from tests.functional.conftest import ROOT, Portal, running, until
 from tests.functional.origin import Origin
 from tests.functional.test_accessibility import faults_here
-from tests.functional.test_doctor import worker
+from tests.functional.workers import working
 
 __all__ = ["browser", "complaints", "page"]
 
@@ -76,7 +76,7 @@ def test_a_fault_is_found_before_saving_and_mended_by_keyboard(
 
     page.goto("/operate/streams/endpoint/1/doctor/")
     expect(page.get_by_role("link", name="Fix for me")).to_have_count(0)
-    with worker(portal):
+    with working(portal.environment, portal.folder / "worker.log"):
         page.get_by_role("button", name="Run now").press("Enter")
         fix = page.get_by_role("link", name="Fix for me")
         expect(fix).to_be_visible(timeout=40_000)

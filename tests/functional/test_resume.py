@@ -13,6 +13,8 @@ import pytest
 from tests.functional.conftest import CURRENT, ROOT, Portal, running
 from tests.functional.origin import Connection, Origin, Request, Script, head
 
+EITHER_FRONT = True
+
 DATA = random.Random(3).randbytes(1_500_000)
 CUT = 600_000
 
@@ -227,6 +229,7 @@ def test_when_the_client_leaves_nothing_is_asked_again(portal: Portal) -> None:
     assert len(case.requests) == requests
 
 
+@pytest.mark.slow
 def test_the_secret_is_read_again(origin: Origin, tmp_path: Path) -> None:
     """Much later than at the start, when it has been rotated twice."""
     newest = "newest-" + "n" * 32

@@ -1,17 +1,20 @@
-"""An operator's stop, by another process than the one that carries the download."""
+"""An operator's stop, by another process than the one that carries the download; and its user's."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.functional.browsing import browser, complaints, page, sign_in
-from tests.functional.conftest import ROOT, Portal
+from tests.functional.client import Answer
+from tests.functional.conftest import ROOT, Portal, until
 from tests.functional.origin import Connection, Request, Script, head
-from tests.functional.test_accessibility import faults
+from tests.functional.test_accessibility import faults, faults_here
+from tests.functional.test_zip import CSV, ask, outcomes, rows, whole
 
 __all__ = ["browser", "complaints", "page"]
 
@@ -44,6 +47,12 @@ def slow(_: Request, connection: Connection) -> None:
     while True:
         connection.send(b"5\r\nhello\r\n")
         time.sleep(0.1)
+
+
+def silent(_: Request, connection: Connection) -> None:
+    """Not even a head."""
+    connection.wait_for_peer_to_leave()
+    raise ConnectionError
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +99,116 @@ def test_what_an_operator_stops_is_cut_and_not_taken_up_again(
     assert resumed.status == 429
     assert b"It fills the line." in resumed.body
     assert said(operator, answer.value("x-download-id")) == "[False, False]"
+
+
+def test_what_has_no_first_byte_yet_is_stopped_too(
+    portal: Portal, operator: subprocess.Popen[str]
+) -> None:
+    case = portal.origin.on(silent)
+    exchange = portal.ask(case)
+    assert until(lambda: case.requests)
+
+    assert said(operator, running(portal)) == "[True, False]"
+
+    answer = exchange.read()
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (409, "stopped")
+    assert case.left.wait(3), "the source is still asked"
+    row = portal.record(answer)
+    assert (row["state"], row["reason"], row["sent"]) == ("cut", "stopped", 0)
+
+
+def running(portal: Portal) -> str:
+    """The id of the download that waits for its first byte."""
+    found: list[str] = []
+
+    def waits() -> bool:
+        query = "select id from streams_download where state = 'running' and first_byte_at is null"
+        found[:] = [row["id"] for row in portal.select(query)]
+        return bool(found)
+
+    assert until(waits)
+    return found[0]
+
+
+@pytest.mark.parametrize("of", ["begun", "waiting"])
+def test_a_zip_is_stopped_as_a_whole(
+    portal: Portal, operator: subprocess.Popen[str], of: str
+) -> None:
+    def sized(request: Request, connection: Connection) -> None:
+        connection.send(head(f"Content-Length: {ENDLESS}"))
+        if request.method == "GET":
+            connection.pour(ENDLESS)
+
+    exchange = ask(portal, sized, whole(CSV))
+    answer = exchange.read_head()
+    bundle = (answer.value("x-download-id") or "").replace("-", "")
+
+    def named(begun: str) -> str:
+        query = f"select id from streams_download where bundle = '{bundle}' and {begun}"
+        assert until(lambda: portal.select(query))
+        return str(portal.select(query)[0]["id"])
+
+    pk = named(f"first_byte_at is {'not ' if of == 'begun' else ''}null")
+    assert said(operator, pk) == "[True, False]"
+
+    ended = outcomes(portal, answer)
+    assert ended == [("cancelled", "not_reached"), ("cut", "stopped")]
+    assert {row["stop_reason"] for row in rows(portal, answer)} == {"It fills the line."}
+    while exchange.more():
+        pass
+    exchange.leave()
+
+
+def cancelled(window: Page, portal: Portal, script: Script, *, waits: bool) -> Answer:
+    """Ends from its page what another program fetches; gives what that program got."""
+    case = portal.origin.on(script)
+    exchange = portal.ask(case)
+    if waits:
+        running(portal)
+    else:
+        exchange.read_head()
+    window.goto(f"/exports/plain/?case={case.name}")
+    window.locator("#progress").get_by_role("button", name="Cancel").first.click()
+    expect(window.get_by_role("status").filter(has_text="within seconds")).to_be_visible()
+    assert case.left.wait(5), "the source is still asked"
+    assert "case=" in window.url, "what was chosen is lost"
+    if waits:
+        return exchange.read()
+    while exchange.more():
+        pass
+    assert b"\r\n0\r\n" not in exchange.rest()
+    exchange.leave()
+    return Answer(0, [])
+
+
+@pytest.mark.slow
+def test_its_user_ends_one_from_the_page_whoever_fetches_it(portal: Portal, page: Page) -> None:
+    sign_in(page)
+
+    answer = cancelled(page, portal, silent, waits=True)
+
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (409, "cancelled")
+    row = portal.record(answer)
+    assert (row["state"], row["reason"], row["stopped_by"]) == ("cancelled", "cancelled", "ann")
+    alert = page.get_by_role("alert").first
+    expect(alert).to_contain_text("You cancelled it.")
+    assert not faults_here(page)
+    cancelled(page, portal, slow, waits=False)
+    expect(alert).to_contain_text("You cancelled it.")
+
+
+@pytest.mark.slow
+def test_its_user_ends_one_without_javascript(portal: Portal, browser: Browser) -> None:
+    context = browser.new_context(
+        base_url=f"http://127.0.0.1:{portal.port}", java_script_enabled=False
+    )
+    window = context.new_page()
+    sign_in(window)
+
+    answer = cancelled(window, portal, silent, waits=True)
+
+    assert answer.status == 409
+    context.close()
 
 
 @pytest.mark.slow

@@ -12,8 +12,12 @@ from tests.functional.client import Exchange
 from tests.functional.conftest import Portal, running, until
 from tests.functional.origin import Case, Connection, Origin, Request, Script, head
 
+EITHER_FRONT = True
+
 GIGABYTE = 1 << 30
 MEGABYTE = 1 << 20
+# What a socket may grow to in either direction: tcp(7).
+KERNELS = ("tcp_rmem", "tcp_wmem")
 
 
 def endless(_: Request, connection: Connection) -> None:
@@ -80,7 +84,9 @@ def test_a_client_that_reads_nothing_holds_the_origin_back_and_is_given_up(porta
 
     time.sleep(2)
 
-    assert case.connections[0].sent < 8 * MEGABYTE
+    # nginx leaves its two sockets to the kernel, which holds what it likes for each.
+    held = sum(int(Path(f"/proc/sys/net/ipv4/{name}").read_text().split()[2]) for name in KERNELS)
+    assert case.connections[0].sent < 8 * MEGABYTE + (portal.hops - 1) * 2 * held
     assert portal.memory - before < 16 * MEGABYTE
     record = portal.record(answer, seconds=10)
     assert (record["state"], record["reason"]) == ("cancelled", "client_stalled")
@@ -142,6 +148,7 @@ def trickling(seconds: float) -> Script:
     return script
 
 
+@pytest.mark.slow
 def test_sigterm_lets_a_download_finish(origin: Origin, tmp_path: Path) -> None:
     with running(tmp_path, origin) as portal:
         exchange = portal.ask(origin.on(trickling(3)))

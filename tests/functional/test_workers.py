@@ -164,6 +164,22 @@ def test_a_killed_worker_cuts_its_own_downloads_and_frees_their_places(
         assert portal.record(lives)["state"] == "cancelled"
 
 
+@pytest.mark.slow
+def test_one_that_dies_without_an_answer_is_replaced_at_once(
+    origin: Origin, tmp_path: Path
+) -> None:
+    with running(tmp_path, origin, workers=2) as portal:
+        victim = min(workers_of(portal))
+        os.kill(victim, signal.SIGSTOP)
+        # By then it has been asked whether it lives, and for that a busy one has a minute.
+        time.sleep(1.5)
+
+        os.kill(victim, signal.SIGKILL)
+
+        assert until(lambda: len(workers_of(portal) - {victim}) == 2, 20)
+
+
+@pytest.mark.slow
 def test_one_more_than_an_export_allows_is_told_when_to_come_again(
     origin: Origin, pair: Portal
 ) -> None:
@@ -198,6 +214,7 @@ def test_two_that_ask_at_once_do_not_both_get_the_last_place(origin: Origin, pai
         exchange.leave()
 
 
+@pytest.mark.slow
 def test_a_users_bandwidth_is_shared_by_all_workers(origin: Origin, pair: Portal) -> None:
     cases = [origin.on(sized(50 * MEGABYTE)) for _ in range(4)]
     exchanges = [pair.ask(case, slug="steady") for case in cases]

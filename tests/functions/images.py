@@ -40,6 +40,15 @@ FOLDERS = {"/tmp": 0o1777, "/home": 0o755, "/var/task": 0o755}
 WHEELS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 # Not more than a machine may itself have.
 LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+# What wheels do not bring, since every Debian has it.
+COMMON = (
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "librt.so.1",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libm.so.6",
+)
 PREFIX = Path(sys.base_prefix)
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 PATH = f"{PREFIX}/bin:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin"
@@ -62,22 +71,25 @@ class Podman:
         own += ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"]
         return ["podman", *own, *words]
 
-    def __call__(self, *words: str, stdin: bytes | None = None) -> str:
+    def __call__(self, *words: str, stdin: bytes | None = None, seconds: float = 120) -> str:
         done = subprocess.run(
-            self.command(*words), input=stdin, capture_output=True, timeout=120, check=False
+            self.command(*words), input=stdin, capture_output=True, timeout=seconds, check=False
         )
         assert done.returncode == 0, (done.stdout + done.stderr).decode()[-3000:]
         return done.stdout.decode()
 
-    def bring(self, name: str, *changes: str) -> None:
-        """Makes the base image `name`, with Python and the commands that its namesake has."""
+    def bring(self, name: str, *changes: str, wheels: Mapping[str, bytes] | None = None) -> None:
+        """Makes the base image `name`, with Python and the commands that its namesake has.
+
+        `wheels` are what pip may install there; otherwise some of those installed here.
+        """
         told = [word for change in (f"ENV PATH={PATH}", *changes) for word in ("--change", change)]
-        self("import", *told, "-", name, stdin=base())
+        self("import", *told, "-", name, stdin=base(wheels or _wheels()))
 
     def build(self, name: str, *, dockerfile: Path, context: Path) -> None:
         # The format is the one with health checks.
         how = ["--pull=never", "--isolation", "chroot", "--network", "host", "--format", "docker"]
-        self("build", *how, "--tag", name, "--file", str(dockerfile), str(context))
+        self("build", *how, "--tag", name, "--file", str(dockerfile), str(context), seconds=300)
 
     @contextlib.contextmanager
     def running(
@@ -128,11 +140,10 @@ def podman() -> Iterator[Podman]:
             subprocess.run(["umount", "--quiet", f"{folder}/storage/overlay"], check=False)
 
 
-@cache
-def base() -> bytes:
+def base(wheels: Mapping[str, bytes]) -> bytes:
     """A root filesystem with Python, pip and a shell, as a tar file."""
     files = {name: text.encode() for name, text in TEXTS.items()}
-    files |= {f"/wheels/{name}": wheel for name, wheel in _wheels().items()}
+    files |= {f"/wheels/{name}": wheel for name, wheel in wheels.items()}
     return packed(files | {name: path.read_bytes() for name, path in _files().items()})
 
 
@@ -151,18 +162,22 @@ def packed(files: Mapping[str, bytes]) -> bytes:
     return raw.getvalue()
 
 
+@cache
 def _files() -> Mapping[str, Path]:
     """What is copied of this machine, by its name in the image."""
     python = PREFIX / "bin/python3.11"
     modules = _below(LIBRARY)
     native = [path for path in modules if path.suffix == ".so"]
     libraries = _libraries([python, *native, *map(Path, SHELL)])
+    libraries += [path for name in COMMON for path in Path("/usr/lib").glob(f"*-linux-gnu/{name}")]
     files = {str(path): path for path in [python, *modules, *libraries, *map(Path, SHELL)]}
     pip = util.find_spec("pip")
     assert pip
     assert pip.origin
     home = Path(pip.origin).parent
     files |= {f"{LIBRARY}/pip/{path.relative_to(home)}": path for path in _below(home)}
+    # Of Debian's tzdata, which Python's slim images have.
+    files["/usr/share/zoneinfo/UTC"] = Path("/usr/share/zoneinfo/UTC")
     return files | {f"{PREFIX}/bin/python3": python}
 
 
@@ -182,6 +197,7 @@ def _libraries(programs: list[Path]) -> list[Path]:
     return [Path(path) for path in sorted({*re.findall(r"(/\S+) \(0x", told)})]
 
 
+@cache
 def _wheels() -> Mapping[str, bytes]:
     """Installed packages as the wheels that they came from, so that pip has what to install."""
     wheels = {}

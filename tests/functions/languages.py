@@ -1,6 +1,9 @@
 """The two languages of the deployable handler, each with the runtime that AWS or we give it."""
 
+import io
+import shlex
 import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +43,20 @@ NODE = Language(
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/02/[7]1",
     },
 )
+
+
+def in_place(language: Language) -> bytes:
+    """A deployment package that runs the handler where it stands, beside its SDK."""
+    lines = ["#!/bin/sh", f"export LAMBDA_TASK_ROOT={shlex.quote(str(language.root))}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in language.environment.items()]
+    lines += ['cd "$LAMBDA_TASK_ROOT"', f'exec {shlex.join(language.command)} "$_HANDLER"']
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, "\n".join([*lines, ""]))
+    return packed.getvalue()
+
 
 needs_node = pytest.mark.skipif(
     not (NODEJS / "node_modules" / ".ready").exists(),

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,6 @@ TEMPLATES = ROOT / "functions" / "templates"
 CLOUDFORMATION = TEMPLATES / "cloudformation.yaml"
 ROTATION = ROOT / "docs" / "rotation.md"
 
-PERMISSIONS = {
-    ("lambda:InvokeFunctionUrl", "*", "url auth NONE"),
-    ("lambda:InvokeFunction", "*", "via url"),
-}
-
 
 class Cloudformation:
     """What cloudformation.yaml says; its functions (`!Sub x`) are `{"Sub": x}`."""
@@ -36,32 +31,6 @@ class Cloudformation:
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         resources = self._template["Resources"].values()
         return [one["Properties"] for one in resources if one["Type"] == kind]
-
-    def permissions(self) -> dict[str, set[tuple[str, str, str]]]:
-        """Those of each function or alias that has a URL."""
-        found: dict[str, set[tuple[str, str, str]]] = {}
-        for one in self.of_type("AWS::Lambda::Permission"):
-            how = "via url" if one.get("InvokedViaFunctionUrl") is True else ""
-            how += f"url auth {one['FunctionUrlAuthType']}" if "FunctionUrlAuthType" in one else ""
-            statement = (one["Action"], one["Principal"], how)
-            found.setdefault(str(one["FunctionName"]), set()).add(statement)
-        return found
-
-    def invoke_modes(self) -> list[str]:
-        return [one["InvokeMode"] for one in self.of_type("AWS::Lambda::Url")]
-
-    def rest_values(self) -> list[str]:
-        (method,) = self.of_type("AWS::ApiGateway::Method")
-        integration = method["Integration"]
-        assert integration["Type"] == "HTTP_PROXY"
-        mapped = integration["RequestParameters"]["integration.request.header.x-secret-header"]
-        return list(_leaves(mapped["If"][1:]))
-
-    def http_values(self) -> list[str]:
-        (integration,) = self.of_type("AWS::ApiGatewayV2::Integration")
-        assert integration["IntegrationType"] == "HTTP_PROXY"
-        mapped = integration["RequestParameters"]["overwrite:header.x-secret-header"]
-        return list(_leaves(mapped["If"][1:]))
 
     def secret_is_hidden(self) -> bool:
         return self._template["Parameters"]["SecretValue"]["NoEcho"] is True
@@ -103,31 +72,6 @@ class Terraform:
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         named = self.named("resource").items()
         return [body for (of_type, _), body in named if of_type == kind]
-
-    def permissions(self) -> dict[str, set[tuple[str, str, str]]]:
-        found = set()
-        for one in self.of_type("aws_lambda_permission"):
-            assert one["for_each"] == "${local.open_urls}"
-            how = "via url" if one.get("invoked_via_function_url") is True else ""
-            kind = one.get("function_url_auth_type")
-            how += f"url auth {kind}" if kind else ""
-            found.add((one["action"], one["principal"], how))
-        return {"each URL": found}
-
-    def invoke_modes(self) -> list[str]:
-        return [one["invoke_mode"] for one in self.of_type("aws_lambda_function_url")]
-
-    def rest_values(self) -> list[str]:
-        (integration,) = self.of_type("aws_api_gateway_integration")
-        assert integration["type"] == "HTTP_PROXY"
-        return [
-            integration["request_parameters"]["integration.request.header.x-secret-header"],
-        ]
-
-    def http_values(self) -> list[str]:
-        (integration,) = self.of_type("aws_apigatewayv2_integration")
-        assert integration["integration_type"] == "HTTP_PROXY"
-        return [integration["request_parameters"]["overwrite:header.x-secret-header"]]
 
     def secret_is_hidden(self) -> bool:
         (variable,) = (
@@ -182,18 +126,6 @@ def _unquoted(value: Any) -> Any:
     return value
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            # A reference stands for the parameter's whole value.
-            yield from [f"${{{one}}}"] if name == "Ref" else _leaves(one)
-    else:
-        for one in value:
-            yield from _leaves(one)
-
-
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -242,45 +174,6 @@ def test_cfn_lint_would_find_a_mistake(tmp_path: Path) -> None:
     said = lint(tmp_path / "template.yaml").stdout
 
     assert [complaint for _, _, complaint in mistakes if complaint not in said] == [], said
-
-
-def test_what_terraform_refers_to_is_there() -> None:
-    terraform = Terraform()
-    text = "\n".join(
-        re.sub(r"(?m)^\s*#.*$", "", file.read_text())
-        for file in sorted((TEMPLATES / "terraform").glob("*.tf"))
-    )
-    variables = {name for block in terraform.blocks["variable"] for name in block}
-
-    assert set(re.findall(r"\bvar\.(\w+)", text)) == variables
-    assert set(re.findall(r"\blocal\.(\w+)", text)) == set(terraform.locals)
-    data = set(re.findall(r"\bdata\.(aws_\w+)\.(\w+)", text))
-    assert data == set(terraform.named("data"))
-    resources = set(re.findall(r"(?<!data\.)\b(aws_\w+)\.(\w+)", text))
-    assert resources <= set(terraform.named("resource"))
-
-
-@BOTH
-def test_every_url_streams_and_has_both_permissions(template: Cloudformation | Terraform) -> None:
-    assert set(template.invoke_modes()) == {"RESPONSE_STREAM"}
-    for permissions in template.permissions().values():
-        assert permissions == PERMISSIONS
-
-
-def test_each_of_three_urls_of_cloudformation_has_its_own_permissions() -> None:
-    template = Cloudformation()
-
-    assert len(template.permissions()) == len(template.invoke_modes()) == 3
-
-
-@BOTH
-def test_the_value_is_quoted_in_a_rest_api_and_raw_in_an_http_api(
-    template: Cloudformation | Terraform,
-) -> None:
-    for value in template.rest_values():
-        assert re.fullmatch(r"'\$?\{.+\}'", value), value
-    for value in template.http_values():
-        assert re.fullmatch(r"\$?\{.+\}", value), value
 
 
 @BOTH
@@ -353,40 +246,19 @@ def test_both_templates_name_the_same_parts_of_the_gateways() -> None:
         assert all(one.startswith("arn:*:apigateway:*::/") for one in ours)
 
 
-def test_terraform_does_not_put_back_what_a_rotation_changed() -> None:
-    terraform = Terraform()
-    ignored = {
-        key: {
-            str(one).removeprefix("${").removesuffix("}")
-            for block in body.get("lifecycle", [])
-            for one in block.get("ignore_changes", [])
-        }
-        for (key, _), body in terraform.named("resource").items()
-    }
-
-    assert ignored["aws_lambda_function"] == {
-        'environment[0].variables["SECRET_HEADER"]',
-        'environment[0].variables["SECRET_HEADER_NEXT"]',
-    }
-    assert ignored["aws_lambda_alias"] == {"function_version"}
-    assert ignored["aws_api_gateway_integration"] == {"request_parameters", "uri"}
-    assert ignored["aws_api_gateway_stage"] == {"deployment_id"}
-    assert ignored["aws_apigatewayv2_integration"] == {"request_parameters", "integration_uri"}
-
-
 def test_the_registry_of_the_readme_can_be_read() -> None:
-    (sample,) = re.findall(r"```yaml\n(.*?)```", (TEMPLATES / "README.md").read_text(), re.DOTALL)
+    samples = re.findall(r"```yaml\n(.*?)```", (TEMPLATES / "README.md").read_text(), re.DOTALL)
 
-    spec = parse(sample)
+    guarded, signed = (parse(sample) for sample in samples)
 
-    (secret,) = spec.secrets
+    (secret,) = guarded.secrets
     assert [gateway.type for gateway in secret.gateways] == ["rest", "http"]
-    assert [endpoint.secret for endpoint in spec.endpoints] == ["orders"]
+    assert [endpoint.secret for endpoint in guarded.endpoints] == ["orders"]
+    assert [endpoint.auth for endpoint in signed.endpoints] == ["sigv4"]
 
 
 def test_the_readme_names_what_the_stack_puts_out() -> None:
     text = (TEMPLATES / "README.md").read_text()
     named = set(re.findall(r" # ([A-Z]\w+(?:Arn|Url|Id))$", text, re.MULTILINE))
 
-    # What an endpoint that is called without the secret would need besides.
-    assert named | {"WebRoleArn"} == set(Cloudformation().outputs())
+    assert named == set(Cloudformation().outputs())

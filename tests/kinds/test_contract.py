@@ -137,6 +137,14 @@ def test_what_the_client_has_is_not_sent_again(stage: Stage, kind: Kind) -> None
 
 
 @pytest.mark.parametrize("kind", ALL)
+def test_another_version_than_the_client_takes_is_412(stage: Stage, kind: Kind) -> None:
+    answer = whole(stage, kind, 'If-Match: "another"', "Range: bytes=5-9")
+
+    assert answer.status == 412
+    assert b"precondition_failed" in answer.body
+
+
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("asked", ["bytes=9-3", "lines=1-2", "bytes=0-1,5-9", "bytes=x-"])
 def test_a_range_that_is_none_is_the_whole(stage: Stage, kind: Kind, asked: str) -> None:
     answer = whole(stage, kind, f"Range: {asked}")

@@ -38,9 +38,11 @@ def test_head_and_conditions_are_answered_without_a_redirect(stage: Stage) -> No
     tag = head.value("etag")
 
     again = stage.portal.fetch("handed", f"If-None-Match: {tag}").read()
+    other = stage.portal.fetch("handed", 'If-Match: "another"').read()
 
     assert (head.status, head.value("content-length")) == (200, str(len(DATA)))
     assert (again.status, again.body) == (304, b"")
+    assert (other.status, other.value("location")) == (412, None)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

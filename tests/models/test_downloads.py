@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
 
+from streams import tasks
 from streams.delivery import abandoned
-from streams.models import Download
+from streams.models import Download, Installation
 from streams.models.downloads import LEASE
 
 pytestmark = pytest.mark.django_db
@@ -44,3 +46,19 @@ def test_what_a_killed_process_left_running_is_interrupted() -> None:
 def test_the_database_refuses_a_state_that_contradicts_the_row(fields: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
         download(**fields)
+
+
+def test_a_tick_that_comes_late_interrupts_nobody() -> None:
+    """The database may have been away, so that nobody could say that they live."""
+    left = download(seen_at=timezone.now() - 2 * LEASE)
+
+    def state(since: float) -> str:
+        Installation.objects.update_or_create(
+            pk=1, defaults={"ticked_at": timezone.now() - timedelta(seconds=since)}
+        )
+        tasks.advance_due()
+        left.refresh_from_db()
+        return left.state
+
+    assert state(since=settings.TICK + 10) == "running"
+    assert state(since=settings.TICK) == "interrupted"

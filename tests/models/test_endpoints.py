@@ -1,10 +1,12 @@
 """Who sees an export, and what the database refuses."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group
 from django.db import IntegrityError
+from django.utils import timezone
 
 from streams.models import Endpoint, Secret, User
 
@@ -35,6 +37,17 @@ def test_an_export_is_seen_by_those_who_may_have_it() -> None:
         "granted", "everyone", "nobody", "disabled",
     }  # fmt: skip
     assert slugs(AnonymousUser()) == set()
+
+
+def test_what_was_lent_is_seen_until_its_end() -> None:
+    analysts = Group.objects.create(name="analysts")
+    analyst = User.objects.create_user("ann")
+    analyst.groups.add(analysts)
+    for slug, days in (("lent", 1), ("over", -1)):
+        end = timezone.now() + timedelta(days=days)
+        endpoint(slug=slug).grants.create(group=analysts, expires_at=end)
+
+    assert slugs(analyst) == {"lent"}
 
 
 def test_somebody_who_left_sees_nothing() -> None:

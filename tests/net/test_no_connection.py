@@ -16,7 +16,8 @@ from pytest_django.fixtures import Settings
 from streams.aws.account import Account
 from streams.delivery.fetching import Fetch
 from streams.delivery.segments import Memory, Plan
-from streams.models import Endpoint
+from streams.delivery.watching import Watch
+from streams.models import Endpoint, Figures
 from streams.net import errors
 from streams.net.addresses import AddressPolicy
 from streams.net.client import Client, Connector
@@ -268,7 +269,8 @@ async def read_out(
         return []
 
     origin = build(client, account or Account(), target)
-    stream, held = await Fetch(origin, (), reread, 2, plan, Memory(1 << 20)).begin(Wanted())
+    fetch = Fetch(origin, (), reread, 2, plan, Memory(1 << 20), Watch(Figures(), target.kind))
+    stream, held = await fetch.begin(Wanted())
     while chunk := await stream.read():
         held += chunk
     return held

@@ -1,10 +1,12 @@
 """What is sent to an HTTP origin, and how its odd answers are read."""
 
-from urllib.parse import parse_qsl, urlsplit
+import re
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from yarl import URL
 
 from streams.net import errors
 from streams.origins import http
@@ -14,9 +16,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @given(st.lists(st.tuples(texts, texts), max_size=5))
 def test_the_clients_parameters_arrive_as_they_were(pairs: list[tuple[str, str]]) -> None:
-    query = "&".join(f"{http._quoted(name)}={http._quoted(value)}" for name, value in pairs)
+    query = urlencode(pairs)
 
-    url = http.with_query("https://example.com/a", query)
+    url = http.signable(http.with_query("https://example.com/a", query))
 
     assert url.isascii()
     assert "+" not in url
@@ -26,9 +28,38 @@ def test_the_clients_parameters_arrive_as_they_were(pairs: list[tuple[str, str]]
 
 
 def test_a_client_cannot_override_what_the_operator_set() -> None:
-    url = http.with_query("https://example.com/a?tenant=7&x=1", "tenant=8&y=2&%74enant=9")
+    client = "tenant=8&y=2&%74enant=9&z;tenant=8&tenant&z;y"
+    url = http.with_query("https://example.com/a?tenant=7&x=1", client)
 
-    assert urlsplit(url).query == "tenant=7&x=1&y=2"
+    assert urlsplit(url).query == "tenant=7&x=1&y=2&z;y"
+
+
+ODD = "flag&a;b&x=%FF&y=1+2&&%zz=%&=&[]{}|^`\"'<>~*!(),/?:@$=="
+
+
+@pytest.mark.parametrize("registered", ["", "tenant=7", "flag2&t=%ff+1"])
+def test_a_query_is_sent_as_it_came(registered: str) -> None:
+    url = http.with_query(f"https://example.com/a?{registered}", ODD)
+
+    joined = "&".join(filter(None, [registered, ODD]))
+    assert url == f"https://example.com/a?{joined}"
+    assert URL(url, encoded=True).raw_path_qs == f"/a?{joined}"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@example("a b\r\nX-Evil: 1\t\x00\x7f#top\\é")
+def test_nothing_in_a_query_can_leave_it(query: str) -> None:
+    url = http.with_query("https://example.com/a", query)
+
+    assert re.fullmatch(r"https://example\.com/a(\?[!-~]*)?", url)
+    assert "#" not in url
+    assert "\\" not in url
+
+
+def test_a_signed_query_keeps_its_bytes() -> None:
+    assert urlsplit(http.signable("https://a.example/?x=%ff&flag&a;b&y=1+2&&z=~%7e%41")).query == (
+        "x=%FF&flag=&a%3Bb=&y=1%202&z=~~A"
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +75,8 @@ def test_a_client_cannot_override_what_the_operator_set() -> None:
         "https://example.com:port/",
         "http://169.254.169.254/latest/meta-data/",
         "file:///etc/passwd",
+        "/\u00e9",
+        "/a, /b",
     ],
 )
 def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from streams.aws.account import Account
 from streams.delivery.opening import opened_source
+from streams.delivery.watching import Watch
+from streams.models import Figures
 from streams.net import errors
 from streams.net.addresses import AddressPolicy
 from streams.net.client import Client
@@ -893,7 +895,9 @@ async def test_a_failure_before_the_first_byte_is_still_an_error(walk: Walks) ->
     people = walk(paged([], [], refusing("404 Not Found")), format="json")
 
     with pytest.raises(errors.BrokenError):
-        await opened_source(people.origin, Wanted(), [], first_byte_timeout=5)
+        await opened_source(
+            people.origin, Wanted(), [], watch=Watch(Figures(), "pages"), first_byte_timeout=5
+        )
 
 
 def noticing() -> tuple[Script, threading.Event]:

@@ -13,9 +13,11 @@ from django.utils import timezone
 from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
-from streams.models import Download, Endpoint, Proof, State, User
+from streams.access import tokens
+from streams.models import AuditEntry, Download, Endpoint, PartDigests, Proof, State, User
 from streams.net.errors import BodyError, OriginError
-from streams.views import wording
+from streams.templatetags.times import exact
+from streams.views import commands, wording
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +145,25 @@ def test_the_catalogue_is_searched(browser: Client) -> None:
     assert "Nothing matches" in nothing
 
 
+def test_the_catalogue_begins_with_what_one_has_fetched_lately(browser: Client, ann: User) -> None:
+    at = timezone.now()
+    made = [export(f"export-{n}", everyone=True) for n in range(6)]
+    for hours, mine in enumerate((made[3], made[1], made[1], made[4], made[0])):
+        download(mine, ann, started_at=at - timedelta(hours=hours))
+    # Neither what others fetched, nor what they fetched by a link of ann's.
+    download(made[5], User.objects.create_user("bob"), started_at=at)
+    download(made[5], ann, started_at=at, counted=True)
+
+    page = browser.get("/")
+
+    assert [one.slug for one in page.context["recent"]] == ["export-3", "export-1", "export-4"]
+    assert "Downloaded lately" in page.content.decode()
+    assert "Downloaded lately" not in browser.get("/?q=export").content.decode()
+    # Where one has nothing else, it is no news.
+    Endpoint.objects.exclude(pk__in=[made[3].pk, made[1].pk]).delete()
+    assert "Downloaded lately" not in browser.get("/").content.decode()
+
+
 def test_an_empty_catalogue_says_whom_to_ask(browser: Client) -> None:
     assert "Nothing is shared with you yet" in browser.get("/").content.decode()
 
@@ -164,7 +185,7 @@ def test_an_export_says_what_is_known_of_it(browser: Client, ann: User) -> None:
     after = browser.get("/exports/orders/").content.decode()
 
     assert "size known once it has been fetched" in before
-    assert "Download orders-2026-11-23.csv (2.0 MB)" in after
+    assert "Download <bdi>orders-2026-11-23.csv</bdi> (2.0 MB)" in after
     assert "can be resumed" in after
     assert "CSV" in after
 
@@ -258,7 +279,7 @@ def test_progress_is_ones_own_and_in_numbers(browser: Client, ann: User) -> None
 
 def test_a_cut_is_explained(browser: Client, ann: User) -> None:
     orders = export("orders", everyone=True)
-    download(orders, ann, state="cut", reason="truncated", sent=5, size=10)
+    download(orders, ann, state="cut", reason="truncated", sent=5, size=10, resumable=True)
 
     row = json.loads(browser.get("/exports/orders/progress").content)["downloads"][0]
 
@@ -310,6 +331,17 @@ def test_every_reason_that_a_record_may_bear_has_words() -> None:
     codes -= {State.COMPLETE.value, State.FAILED.value}
     # Answered before there is a record.
     general = {"unauthorized", "not_found", "export_busy", "too_many_downloads", "daily_limit"}
+    general |= {
+        "unavailable",
+        "too_many_guesses",
+        "parameters_invalid",
+        "link_unusable",
+        "passcode_required",
+        "passcode_wrong",
+        "passcode_limited",
+        "zip_invalid",
+        "zip_cut",
+    }
 
     assert {code for code in codes - general if wording.of(code) is wording.of("?")} == set()
 
@@ -321,3 +353,89 @@ def test_every_error_of_an_origin_is_documented() -> None:
         found += error.__subclasses__()
 
     assert {error.code for error in found if f"`{error.code}`" not in text} == set()
+
+
+def test_digests_of_the_parts_are_ones_own(browser: Client, ann: User) -> None:
+    orders = export("orders", everyone=True)
+    mine = download(orders, ann, size=2_000_000, total=2_000_000)
+    held = bytes(range(32)) + bytes(32)
+    PartDigests.objects.create(download=mine, first=1, digests=held)
+    theirs = download(orders, User.objects.create_user("ben"))
+    cut = download(orders, ann, state="cut", reason="truncated")
+
+    answer = browser.get(f"/exports/orders/parts/{mine.pk}")
+
+    assert answer.json() == {
+        "size": 2_000_000, "part": 8_388_608, "first": 1, "digests": [held[:32].hex(), None]
+    }  # fmt: skip
+    for other in (theirs, cut):
+        assert browser.get(f"/exports/orders/parts/{other.pk}").status_code == 404
+
+
+def test_what_cannot_be_resumed_is_not_said_to_be(browser: Client, ann: User) -> None:
+    cut = {"state": "cut", "reason": "truncated", "sent": 5, "size": 10}
+    download(export("orders", everyone=True), ann, **cut, resumable=False)
+
+    (row,) = browser.get("/exports/orders/progress").json()["downloads"]
+
+    assert "start again" in row["todo"]
+    assert "Resume" not in row["todo"]
+
+
+def test_the_page_knows_how_long_the_first_byte_usually_takes(browser: Client, ann: User) -> None:
+    orders, now = export("orders", everyone=True), timezone.now()
+    for seconds in (1, 4, 60):
+        begun = now + timedelta(seconds=seconds)
+        ended = begun + timedelta(seconds=42)
+        download(orders, ann, started_at=now, first_byte_at=begun, finished_at=ended)
+
+    page = browser.get("/exports/orders/").content.decode()
+    assert 'data-usual="4"' in page
+    assert "took 42 seconds last time" in page
+
+
+def test_a_token_for_the_command_line_is_shown_once_and_ends_within_the_hour(
+    browser: Client, ann: User
+) -> None:
+    export("orders", everyone=True)
+    export("others")
+
+    page = browser.post("/exports/orders/token?from=2026").content.decode()
+
+    made = re.search(r"export TOKEN=(spw_\w{12}_[\w-]{43})<", page)
+    assert made is not None
+    token = tokens.authenticate(made[1])
+    assert token is not None
+    assert token.user == ann
+    assert token.expires_at is not None
+    assert token.expires_at < timezone.now() + timedelta(minutes=61)
+    assert AuditEntry.objects.get(action="token.added").actor == "ann"
+    assert "/exports/orders/?from=2026" in page
+    assert browser.get("/exports/orders/token").status_code == 405
+    assert browser.post("/exports/others/token").status_code == 404
+
+
+def test_names_cannot_leave_their_quotes(browser: Client) -> None:
+    export("orders", everyone=True, filename="it's $(x) `y`.csv")
+
+    texts = {made.tool: made.text for made in commands.of("https://x.example/?a='b", "it's $(x)")}
+
+    assert """--output 'it'"'"'s $(x)'""" in texts["curl"]
+    assert "-OutFile 'it''s $(x)'" in texts["PowerShell 7"]
+    assert "-Uri 'https://x.example/?a=''b'" in texts["PowerShell 7"]
+    assert 'pathlib.Path("it\'s $(x)")' in texts["Python"]
+    assert "<<'END'" in texts["Python"]
+
+
+def test_an_export_says_until_when_its_source_keeps_what_was_fetched_last(
+    browser: Client, ann: User
+) -> None:
+    orders = export("orders", everyone=True)
+    download(orders, ann, size=2_000_000, kept_until=timezone.now() - timedelta(days=1))
+    gone = browser.get("/exports/orders/").content.decode()
+    at = timezone.now() + timedelta(days=3)
+    download(orders, ann, size=2_000_000, kept_until=at, started_at=at)
+    kept = browser.get("/exports/orders/").content.decode()
+
+    assert "is deleted at its source" not in gone
+    assert f"what was fetched last is deleted at its source after {exact(at)}" in kept

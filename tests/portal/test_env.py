@@ -28,6 +28,9 @@ A_KEY = "a" * 43 + "="
         ("SPILLWAY_OFFLOAD", "canary"),
         ("SPILLWAY_HEAD_TIMEOUT", "canary"),
         ("SPILLWAY_IDLE_TIMEOUT", "-1"),
+        ("SPILLWAY_IDLE_TIMEOUT", "inf"),
+        ("SPILLWAY_ALLOWED_HOSTS", "http://canary/"),
+        ("SPILLWAY_ALLOWED_HOSTS", "localhost,canary:8000"),
         ("SPILLWAY_EMAIL_FROM", "canary"),
         ("SPILLWAY_EMAIL_FROM", "canary@example.com\nBcc: eve@example.com"),
         ("SPILLWAY_BASE_URL", "canary.example.com"),
@@ -48,6 +51,14 @@ def test_a_wrong_setting_is_named_and_not_repeated(
     assert name in str(caught.value)
     assert "Expected: " in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+def test_hosts_are_taken_in_every_form_that_django_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPILLWAY_ALLOWED_HOSTS", "*, exports.example.com, .example.com, [::1], web")
+
+    assert env.read().allowed_hosts == [
+        "*", "exports.example.com", ".example.com", "[::1]", "web",
+    ]  # fmt: skip
 
 
 def test_keys_are_taken_with_and_without_padding(monkeypatch: pytest.MonkeyPatch) -> None:

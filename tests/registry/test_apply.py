@@ -1,10 +1,12 @@
 """A file becomes the registry: wholly, or not at all."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from streams.access.roles import Role
@@ -58,6 +60,22 @@ def test_what_changed_is_told_by_field() -> None:
     assert "changed endpoint orders (groups, title)" in changed
     endpoint = Endpoint.objects.get(slug="orders")
     assert set(endpoint.readers.values_list("name", flat=True)) == {"analysts", "sales"}
+
+
+def test_what_is_lent_for_a_time_is_no_matter_of_the_files() -> None:
+    lines(EXAMPLE)
+    orders, end = Endpoint.objects.get(slug="orders"), timezone.now() + timedelta(days=1)
+    for name in ("auditors", "sales"):
+        orders.grants.create(group=Group.objects.create(name=name), expires_at=end)
+
+    assert "unchanged endpoint orders" in lines(EXAMPLE)
+    assert "auditors" not in export()
+    changed = lines(EXAMPLE.replace("groups: [analysts]", "groups: [sales]"))
+
+    assert "changed endpoint orders (groups)" in changed
+    assert dict(orders.grants.values_list("group__name", "expires_at")) == {
+        "auditors": end, "sales": None,
+    }  # fmt: skip
 
 
 def test_a_gateway_that_stays_keeps_its_row() -> None:

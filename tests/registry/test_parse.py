@@ -198,3 +198,71 @@ def test_the_demos_file_is_a_registry() -> None:
 @pytest.mark.parametrize("text", ["30d", "12h", "15m", "30s", "90m", "1d"])
 def test_durations_are_written_as_they_are_read(text: str) -> None:
     assert format_duration(parse_duration(text)) == text
+
+
+ONE = """version: 1
+endpoints:
+  - slug: orders
+    title: Orders
+    kind: http
+    url: https://example.com/
+    groups: [analysts]
+"""
+CONTROL = "expected text without control characters"
+
+
+@pytest.mark.parametrize("sign", ["\0", "\x01", "\x1b"])
+def test_a_control_character_in_the_file_is_named_by_its_line(sign: str) -> None:
+    assert problems(f"version: 1\nsecrets: []\n# {sign}\n") == [f"line 3: {CONTROL}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("Orders", r'"a\0b"', "title"),
+        ("Orders", r'"a\x1bb"', "title"),
+        ("Orders", r'"a\nb"', "title"),
+        ("Orders", r'"\ud800"', "title"),
+        ("[analysts]", r'[analysts, "a\0"]', "groups"),
+        ("[analysts]", '[]\n    filename: "a\\0"', "filename"),
+        ("[analysts]", '[]\n    description: "a\\0"', "description"),
+        ("[analysts]", '[]\n    params: [{name: a, label: "a\\0"}]', "params[0].label"),
+    ],
+)
+def test_a_text_that_no_database_stores_is_named_by_its_key(old: str, new: str, key: str) -> None:
+    (told,) = problems(ONE.replace(old, new))
+
+    assert told.endswith(f"endpoints[0].{key}: {CONTROL}")
+
+
+def test_a_title_in_a_block_ends_without_its_line_break() -> None:
+    assert parse(ONE.replace("Orders", ">\n      All\n      orders")).endpoints[0].title == (
+        "All orders"
+    )
+
+
+def test_a_description_may_have_lines() -> None:
+    described = parse(ONE + "    description: |\n      All orders,\n      nightly.\n")
+
+    assert described.endpoints[0].description == "All orders,\nnightly.\n"
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "2025-13-01"])
+def test_a_number_or_date_that_there_is_not_is_named_by_its_line(value: str) -> None:
+    told = problems(f"{ONE}    description: {value}\n")
+
+    assert told == ["line 8: expected a date or number that there is, or text in quotes"]
+
+
+def test_a_file_that_is_too_deep_is_named_by_its_line() -> None:
+    told = problems("version: 1\nsecrets: " + "[" * 5000 + "]" * 5000)
+
+    assert told == ["line 2: expected YAML with fewer parts within parts"]
+
+
+@pytest.mark.parametrize("value", ["true", "1.0", "'1'"])
+def test_a_number_is_neither_true_nor_a_fraction_nor_text(value: str) -> None:
+    limited = f"{ONE}    limits: {{concurrent: {value}}}\n"
+
+    assert problems(f"version: {value}\n") == ["line 1: version: expected 1"]
+    assert problems(limited)[0].startswith("line 8: endpoints[0].limits.concurrent: ")

@@ -6,6 +6,8 @@ setting yet.
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +19,9 @@ HEAVY = [
 ]  # fmt: skip
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(HEAVY)
+# To start a process also reaps those that have ended: their status is read once, by one of two
+# threads, and the other one takes it for lost.
+_in_turn = threading.Lock()
 
 
 def started(
@@ -26,8 +31,20 @@ def started(
     `output`. Its exit code is 1 where it failed.
     """
     process = _forks.Process(target=_drive, args=(dict(environment), words, registry, str(output)))
-    process.start()
+    with _in_turn:
+        process.start()
     return process
+
+
+def ended(process: multiprocessing.process.BaseProcess, *, within: float) -> int | None:
+    """Its exit code; None where it still runs after so many seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        with _in_turn:
+            code = process.exitcode
+        if code is not None or time.monotonic() > deadline:
+            return code
+        time.sleep(0.05)
 
 
 def _drive(

@@ -69,6 +69,7 @@ class Call:
     body: bytes = field(repr=False)
     # The access key that signed it.
     key: str = ""
+    at: float = field(default_factory=time.monotonic)
     reached: bool = False
     status: int = 0
 
@@ -78,8 +79,9 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        # STS is asked by POST who is asking.
-        return self.method != "GET" and b"Action=GetCallerIdentity" not in self.body
+        # STS is asked by POST who is asking, and Secrets Manager everything.
+        asks = b"Action=GetCallerIdentity" in self.body
+        return self.method != "GET" and not asks and not self.operation.startswith(("Get", "Desc"))
 
 
 @dataclass
@@ -139,20 +141,29 @@ class Proxy:
         self._server.server_close()
 
 
-def named(method: str, path: str) -> tuple[str, str]:
+def named(method: str, path: str, target: str = "") -> tuple[str, str]:
     """The service and operation of a request; both `other` for what is none of those above."""
+    if target.startswith("secretsmanager."):
+        return "secretsmanager", target.rpartition(".")[2]
     for wanted, pattern, service, operation in _OPERATIONS:
         if method == wanted and re.fullmatch(pattern, path.partition("?")[0]):
             return service, operation
     return "other", "other"
 
 
+# Seconds after which what is throttled may come again; longer than a rotation waits by itself.
+LATER = 3
+
+
 def _refusal(fault: Fault, call: Call) -> tuple[int, str, dict[str, str]]:
     """Status, error code and fields, as each service words them."""
+    if call.service == "secretsmanager":
+        status, code = _OF_SECRETS_MANAGER[fault]
+        return status, code, {"Retry-After": str(LATER)} if fault is Fault.THROTTLED else {}
     gateway = call.service != "lambda"
     match fault:
         case Fault.THROTTLED:
-            return 429, "TooManyRequestsException", {"Retry-After": "1"}
+            return 429, "TooManyRequestsException", {"Retry-After": str(LATER)}
         case Fault.CONFLICT:
             return 409, "ConflictException" if gateway else "ResourceConflictException", {}
         case Fault.PRECONDITION:
@@ -160,6 +171,16 @@ def _refusal(fault: Fault, call: Call) -> tuple[int, str, dict[str, str]]:
         case Fault.DENIED:
             return 403, "AccessDeniedException", {}
     return 500, "InternalServerErrorException" if gateway else "ServiceException", {}
+
+
+_OF_SECRETS_MANAGER = {
+    Fault.THROTTLED: (400, "ThrottlingException"),
+    Fault.CONFLICT: (400, "ResourceExistsException"),
+    # What it answers where a label is no longer where it was read.
+    Fault.PRECONDITION: (400, "InvalidParameterException"),
+    Fault.SERVER_ERROR: (500, "InternalServiceError"),
+    Fault.DENIED: (400, "AccessDeniedException"),
+}
 
 
 class _Server(ThreadingHTTPServer):
@@ -184,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         call = Call(
             self.command,
             self.path,
-            *named(self.command, self.path),
+            *named(self.command, self.path, self.headers.get("X-Amz-Target") or ""),
             body,
             key=signed[1] if signed else "",
         )
@@ -223,7 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, call: Call, fault: Fault) -> None:
         status, code, fields = _refusal(fault, call)
         # AWS's own messages may repeat what was sent.
-        said = {"message": f"{code} for {call.body.decode(errors='replace')}", "Type": "User"}
+        text = f"{code} for {call.body.decode(errors='replace')}"
+        said = {"message": text, "Type": "User", "__type": code}
         pairs = [("x-amzn-ErrorType", code), ("Content-Type", "application/json")]
         self._answer(call, status, [*pairs, *fields.items()], json.dumps(said).encode())
 

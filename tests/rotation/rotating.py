@@ -6,8 +6,7 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -20,8 +19,9 @@ from cryptography.fernet import Fernet
 
 import sandbox
 from sandbox.client import Gateway, Sandbox
+from tests.functional.conftest import migrated_database
 from tests.functional.test_rotation import answer_of
-from tests.rotation.driven import started
+from tests.rotation.driven import ended, started
 from tests.rotation.proxy import Call, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,7 @@ secrets:
   - name: orders
     value_from_env: ORDERS
     function: {{name: {name}, region: {region}{alias}}}
+    {more}
     gateways:
       - {{type: rest, region: eu-west-1, api_id: "{rest.api_id}", resource_id: "{rest.resource_id}", method: GET, stage: prod, url: "{rest.url}"}}
       - {{type: http, region: eu-west-2, api_id: "{http.api_id}", integration_id: "{http.integration_id}", stage: $default, url: "{http.url}"}}
@@ -49,14 +50,21 @@ class Kind(StrEnum):
     RELEASED = "released"
     # Two aliases of a function that accepts one value.
     PAIRED = "paired"
+    # The value stands in Secrets Manager too, and the HTTP API deploys by itself.
+    STORED = "stored"
+    # A function that accepts one value, behind gateways.
+    GAPPED = "gapped"
 
 
 _REGISTERED = {
     Kind.PLAIN: "",
     Kind.RELEASED: ", alias: live",
     Kind.PAIRED: ", accepts: one, aliases: [blue, green]",
+    Kind.STORED: "",
+    Kind.GAPPED: ", accepts: one",
 }
-_ALIASES = {Kind.PLAIN: [], Kind.RELEASED: ["live"], Kind.PAIRED: ["blue", "green"]}
+_STORE = "store: secrets-manager\n    secrets_manager: {{id: {name}}}"
+_ALIASES = {Kind.RELEASED: ["live"], Kind.PAIRED: ["blue", "green"]}
 
 
 @contextlib.contextmanager
@@ -76,7 +84,14 @@ def stand_in() -> Iterator[Sandbox]:
 
 def migrated(folder: Path, aws: Sandbox) -> dict[str, str]:
     """The settings of all portals of a test, and in `folder` a database for `World` to copy."""
-    made = {
+    made = environment(folder, aws)
+    shutil.copy(migrated_database(made), folder / "db.sqlite3")
+    return made
+
+
+def environment(folder: Path, aws: Sandbox) -> dict[str, str]:
+    """The settings of a portal, with short waits."""
+    return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("SPILLWAY_", "DJANGO_"))},
         **aws.environment(),
         "SPILLWAY_SECRET_KEY": secrets.token_urlsafe(40),
@@ -85,12 +100,10 @@ def migrated(folder: Path, aws: Sandbox) -> dict[str, str]:
         "SPILLWAY_ROTATION_SETTLE": "0.4",
         "SPILLWAY_ROTATION_PROPAGATION": "0.4",
         "SPILLWAY_ROTATION_DRAIN": "0.4",
+        "SPILLWAY_ROTATION_CONSUMERS": "0.4",
         "SPILLWAY_ROTATION_LEASE": "2",
         **_placed(folder),
     }
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(command, cwd=ROOT, env=made, check=True, timeout=60)
-    return made
 
 
 def _placed(folder: Path) -> dict[str, str]:
@@ -133,7 +146,7 @@ class World:
     def _deployed_function(self) -> str:
         environment = {**OTHERS, "SECRET_HEADER": self.old}
         url = self.aws.deploy_function(self.name, HANDLER, "app.handler", environment)
-        aliases = _ALIASES[self.kind]
+        aliases = _ALIASES.get(self.kind)
         if not aliases:
             return url
         functions = self.aws.client("lambda")
@@ -164,7 +177,9 @@ class World:
 
     def _http(self, aws: Sandbox) -> Gateway:
         value = "$stageVariables.secret" if self.released else self.old
-        made = aws.http_api(f"http-{self.name}", self.url, HEADER, value, auto_deploy=False)
+        made = aws.http_api(
+            f"http-{self.name}", self.url, HEADER, value, auto_deploy=self.kind is Kind.STORED
+        )
         aws.client("apigatewayv2").update_stage(
             ApiId=made.api_id, StageName="$default", StageVariables={"secret": self.old, **TENANT}
         )
@@ -177,7 +192,8 @@ class World:
     def describe(self) -> None:
         """Writes the registry file."""
         alias = _REGISTERED[self.kind]
-        place = {"name": self.name, "region": self.aws.region, "alias": alias}
+        more = _STORE.format(name=self.name) if self.kind is Kind.STORED else ""
+        place = {"name": self.name, "region": self.aws.region, "alias": alias, "more": more}
         self.registry.write_text(REGISTRY.format(rest=self.rest, http=self.http, **place))
 
     @property
@@ -200,9 +216,9 @@ class World:
             registry=self.registry if apply else None,
             output=self.folder / "output",
         )
-        self.process.join(200)
-        self.statuses.append(self.process.exitcode)
-        return self.process.exitcode
+        status = ended(self.process, within=200)
+        self.statuses.append(status)
+        return status
 
     def kill(self) -> None:
         """SIGKILL; returns when it runs no more."""
@@ -213,13 +229,43 @@ class World:
             while "zombie" not in Path(f"/proc/{self.process.pid}/status").read_text():
                 pass
 
+    def state(self) -> str:
+        """Of its latest rotation; empty where there was none."""
+        with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite3", timeout=20)) as rows:
+            query = "select state from streams_rotation order by id desc limit 1"
+            found = rows.execute(query).fetchone()
+            return str(found[0]) if found else ""
+
+    def drift(self, alien: str) -> None:
+        """Somebody gives the function and the HTTP API another value, which they agree on."""
+        self.aws.client("lambda").update_function_configuration(
+            FunctionName=self.name, Environment={"Variables": {**OTHERS, "SECRET_HEADER": alien}}
+        )
+        apis = self.aws.client("apigatewayv2", region_name="eu-west-2")
+        where = {"ApiId": self.http.api_id}
+        mapping = {f"overwrite:header.{HEADER}": alien}
+        apis.update_integration(
+            **where, IntegrationId=self.http.integration_id, RequestParameters=mapping
+        )
+        apis.create_deployment(**where, StageName="$default")
+
     def variables(self) -> dict[str, str]:
         """As callers meet them."""
-        where = {"Qualifier": alias} if (alias := (_ALIASES[self.kind] or [""])[-1]) else {}
+        where = {"Qualifier": alias} if (alias := (_ALIASES.get(self.kind) or [""])[-1]) else {}
         functions = self.aws.client("lambda")
         answer = functions.get_function_configuration(FunctionName=self.name, **where)
         found: dict[str, str] = answer["Environment"]["Variables"]
         return found
+
+    def stored(self) -> dict[str, str]:
+        """Values in Secrets Manager, by their labels."""
+        client, where = self.aws.client("secretsmanager"), {"SecretId": self.name}
+        versions = client.describe_secret(**where)["VersionIdsToStages"]
+        return {
+            label: client.get_secret_value(**where, VersionId=version)["SecretString"]
+            for version, labels in versions.items()
+            for label in labels
+        }
 
     def sent(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What each gateway maps, with its stage's variables."""
@@ -266,6 +312,21 @@ def assert_whole(world: World) -> None:
     assert answer_of(world.url, **{HEADER: world.old})[0] == 403
     assert answer_of(world.url, **{HEADER: new})[0] == 200
     assert_told_nowhere(world, [new, world.old])
+    if world.kind is Kind.STORED:
+        assert world.stored() == {"AWSCURRENT": new, "AWSPREVIOUS": world.old}
+
+
+def assert_as_before(world: World) -> None:
+    """The old value is wherever it was, and nothing else has changed."""
+    assert world.variables() == {**OTHERS, "SECRET_HEADER": world.old}
+    rest, http = world.sent()
+    assert rest[f"integration.request.header.{HEADER}"] == f"'{world.old}'"
+    assert rest["integration.request.header.x-tenant"] == "'blue'"
+    assert http[f"overwrite:header.{HEADER}"] == world.old
+    for url in (world.rest.url, world.http.url):
+        assert answer_of(url)[0] == 200
+    assert answer_of(world.url, **{HEADER: world.old})[0] == 200
+    assert_told_nowhere(world, [world.old])
 
 
 def assert_told_nowhere(world: World, values: list[str]) -> None:
@@ -281,6 +342,8 @@ def assert_told_nowhere(world: World, values: list[str]) -> None:
 def told(call: Call, new: str) -> str:
     """What a call that changed something was for; asserts that its value is as it must be."""
     body = call.body.decode()
+    if call.operation in {"CreateSecret", "PutSecretValue"}:
+        return "stored"
     if call.operation == "UpdateFunctionConfiguration":
         sent = json.loads(body)["Environment"]["Variables"]
         assert {name: sent.get(name) for name in OTHERS} == OTHERS
@@ -305,5 +368,7 @@ def assert_in_order(world: World) -> None:
             Kind.RELEASED: ["both", "release", "sender", "new alone", "release"],
             # The alias that nobody calls has the new value alone from the first.
             Kind.PAIRED: ["new alone", "release", "sender", "release"],
+            Kind.STORED: ["stored", "both", "sender", "new alone"],
+            Kind.GAPPED: ["new alone", "sender"],
         }[world.kind]
     )

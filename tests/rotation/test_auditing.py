@@ -8,10 +8,8 @@ from django.db import transaction
 from streams.models import AuditEntry, Endpoint, Rotation, RotationState
 from streams.rotation import starting
 from streams.rotation.problems import RotationError
-from tests.rotation import test_telling
-from tests.rotation.test_telling import RefusingAws, turn
-
-aws = test_telling.aws
+from tests.rotation.refusing import RefusingAws
+from tests.rotation.test_telling import turn
 
 
 def recorded() -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,7 @@ from streams.rotation.lease import Lease, claim
 from streams.rotation.problems import LostLeaseError
 from streams.rotation.starting import NotNowError
 from streams.rotation.versions import StoredVersions
-from tests.rotation.conftest import OLD
+from tests.rotation.refusing import OLD
 
 
 def claimed(rotation: Rotation, seconds: float = 60) -> Lease:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.models import Mode, RotationState
+from streams.rotation import machine
 from streams.rotation.plan import Plan
 from streams.rotation.run import Waits
 from tests.rotation import world as model
@@ -19,6 +20,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "two gateways": {"gateways": 2},
     "an alias": {"gateways": 1, "alias": True},
     "a gateway that does not tell": {"gateways": 1, "tells": False},
+    "a stage variable": {"gateways": 1, "variable": "published"},
+    "a stage variable that is not deployed": {"gateways": 1, "variable": "saved"},
+    "a stage variable of a gateway that does not tell": {
+        "gateways": 1,
+        "variable": "saved",
+        "tells": False,
+    },
     "two aliases": {"gateways": 2, "pair": True},
     "two aliases and no gateway": {"gateways": 0, "pair": True},
     "two aliases and a gateway that does not tell": {"gateways": 1, "pair": True, "tells": False},
@@ -28,7 +36,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 # What any two faults are tried on: the others are made of the same parts.
 TWO_FAULTS = ["one gateway", "an alias", "a gateway that does not tell", "Secrets Manager"]
 # What is tried with every change; the others are made of the same parts, and tried besides.
-QUICK = {"two gateways", "an alias", "two aliases", "Secrets Manager"}
+QUICK = {
+    "two gateways", "an alias", "a stage variable that is not deployed", "two aliases",
+    "Secrets Manager",
+}  # fmt: skip
 shapes = pytest.mark.parametrize(
     "shape",
     [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SHAPES],
@@ -252,17 +263,198 @@ def test_the_model_sees_a_wait_that_is_too_short(
         rotating.to_the_end()
 
 
-@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.GAP])
-def test_a_function_that_accepts_one_value_ends_with_the_new_one(mode: Mode) -> None:
-    gateways = 0 if mode == Mode.HOLD else 2
-    seen = World(gateways=gateways, overlap=False)
+# Requests may be refused meanwhile, but everything ends as it should.
+CARELESS: list[tuple[Mode, dict[str, Any]]] = [
+    (Mode.HOLD, {"gateways": 0}),
+    (Mode.HOLD, {"gateways": 0, "store": "there"}),
+    (Mode.GAP, {"gateways": 2}),
+    (Mode.EMERGENCY, {"gateways": 2}),
+    (Mode.EMERGENCY, {"gateways": 1, "store": "there"}),
+    (Mode.EMERGENCY, {"gateways": 2, "pair": True}),
+]
+careless = pytest.mark.parametrize(("mode", "shape"), CARELESS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"),
+    [pytest.param(*one, marks=[pytest.mark.slow] if len(one[1]) > 1 else []) for one in CARELESS],
+)
+def test_a_rotation_with_no_overlap_ends_with_the_new_value(
+    mode: Mode, shape: dict[str, Any]
+) -> None:
+    seen = World(**shape, overlap=False)
     assert Rotating(seen, mode).to_the_end() == RotationState.COMPLETED
 
     for number, fault in itertools.product(range(len(seen.calls)), Fault):
-        world = World(gateways=gateways, overlap=False, faults={number: fault})
+        world = World(**shape, overlap=False, faults={number: fault})
 
         assert Rotating(world, mode).to_the_end() == RotationState.COMPLETED
+        world.wait(100)
         assert_rotated(world)
+
+
+@careless
+def test_one_with_no_overlap_can_be_rolled_back_at_any_time(
+    mode: Mode, shape: dict[str, Any]
+) -> None:
+    usual = Rotating(World(**shape, overlap=False), mode)
+    usual.to_the_end()
+    ends = []
+
+    for number in range(usual.turns):
+        world = World(**shape, overlap=False)
+        ends.append(Rotating(world, mode).to_the_end(roll_back_at=number))
+        world.wait(100)
+        if ends[-1] == RotationState.ROLLED_BACK:
+            assert_as_before(world)
+        elif ends[-1] == RotationState.COMPLETED:
+            assert_rotated(world)
+
+    assert set(ends) == {
+        RotationState.FAILED, RotationState.ROLLED_BACK, RotationState.COMPLETED
+    }  # fmt: skip
+
+
+def test_a_gateway_that_is_deleted_midway_keeps_it_in_the_overlap_and_not_from_going_back() -> None:
+    world = World(gateways=2)
+    rotating = Rotating(world)
+    while rotating.progress.step != "drain":
+        rotating.turn()
+    world.gone.add(0)
+
+    for _ in range(60):
+        rotating.turn()
+    assert (rotating.progress.step, rotating.progress.state) == ("verify", RotationState.STUCK)
+    assert world.serving[""].value == ("old", "new")
+
+    assert rotating.to_the_end(roll_back_at=0) == RotationState.ROLLED_BACK
+    world.wait(100)
+    assert world.latest == {**model.OTHERS, "KEY": "old"}
+    assert (world.saved[1], world.current) == (("", "old"), "old")
+    assert "is there no more" in "".join(world.story)
+
+
+@shapes
+def test_a_gateway_that_is_deleted_when_there_is_no_way_back_holds_up_nothing(shape: str) -> None:
+    number = latest_way_back(shape) + 1
+    usual = Rotating(World(**SHAPES[shape]))
+    usual.to_the_end()
+    if not usual.world.gateways:
+        return
+
+    for turn in range(number, usual.turns):
+        world = World(**SHAPES[shape])
+        rotating = Rotating(world)
+        for _ in range(turn):
+            rotating.turn()
+        world.gone.add(0)
+
+        assert rotating.to_the_end() == RotationState.COMPLETED
+        world.wait(100)
+        assert_rotated(world)
+
+
+@shapes
+def test_one_is_given_up_wherever_it_stands_and_only_where_its_function_is_gone(
+    shape: str,
+) -> None:
+    usual = Rotating(World(**SHAPES[shape]))
+    usual.to_the_end()
+    ends = []
+
+    for number in range(usual.turns):
+        faults: dict[int, Fault] = {}
+        world = World(**SHAPES[shape], faults=faults)
+        rotating = Rotating(world)
+        for _ in range(number):
+            rotating.turn()
+        if rotating.progress.step == machine.UNTOUCHED:
+            continue
+        stood = rotating.progress
+        rotating.give_up()
+        assert rotating.progress == stood, "AWS still has the function"
+
+        world.delete_function()
+        for fault in Fault if number % 5 == 0 else []:
+            faults[len(world.calls)] = fault
+            rotating.give_up()
+            assert not rotating.over, (number, fault)
+        mutations = len(world.mutations)
+        rotating.give_up()
+
+        ends.append(rotating.progress.step)
+        assert rotating.progress.state == RotationState.FAILED
+        assert len(world.mutations) == mutations
+        assert world.portal.value[1] == world.current
+        assert world.retired == {"old", "new"} & world.stored - {world.current}
+        assert_mended_by_a_repair(world)
+
+    assert {"retire", "finish"} <= set(ends)
+
+
+def assert_mended_by_a_repair(world: World) -> None:
+    """A function that is made anew, with the value that the portal sends, is all that it takes."""
+    # Of a pair, an operator says first which of the two is called.
+    if world.pair or world.stored_secret:
+        return
+    world.make_function(world.current)
+    assert Rotating(world, Mode.REPAIR).to_the_end() == RotationState.COMPLETED
+    world.wait(100)
+    assert world.latest == {**model.OTHERS, "KEY": world.current}
+    assert_sent(world, (next(iter(world.serving)), world.current))
+
+
+@shapes
+def test_one_that_is_given_up_on_its_way_back_ends_as_well(shape: str) -> None:
+    late = latest_way_back(shape)
+    usual = Rotating(World(**SHAPES[shape]))
+    usual.to_the_end(roll_back_at=late)
+
+    for number in range(1, usual.turns - late):
+        world = World(**SHAPES[shape])
+        rotating = Rotating(world)
+        for _ in range(late):
+            rotating.turn()
+        rotating.progress = machine.turn_back(rotating.progress, rotating.plan) or rotating.progress
+        for _ in range(number):
+            rotating.turn()
+        world.delete_function()
+        rotating.give_up()
+
+        assert rotating.progress.state == RotationState.FAILED
+        assert world.portal.value[1] == world.current
+        assert_mended_by_a_repair(world)
+
+
+@shapes
+def test_whatever_was_late_or_lost_before_it_is_given_up_does_no_harm(shape: str) -> None:
+    for number in undisturbed(shape).mutations:
+        for fault in (Fault.ARRIVES_LATE, Fault.REPLY_LOST, Fault.KILLED_AFTER):
+            world = World(**SHAPES[shape], faults={number: fault})
+            rotating = Rotating(world)
+            while len(world.calls) <= number:
+                rotating.turn()
+            world.delete_function()
+            rotating.give_up()
+
+            assert rotating.progress.state == RotationState.FAILED
+            world.wait(100)
+            assert world.portal.value[1] == world.current
+            assert_mended_by_a_repair(world)
+
+
+def test_the_model_sees_that_the_wrong_value_is_kept() -> None:
+    world = World(gateways=1)
+    rotating = Rotating(world)
+    while rotating.progress.step != "retire":
+        rotating.turn()
+    world.delete_function()
+    rotating.give_up()
+    # As if the old one were kept.
+    world.current = "old"
+
+    with pytest.raises(AssertionError):
+        assert_mended_by_a_repair(world)
 
 
 def test_the_model_sees_that_a_late_call_is_not_looked_for_on_the_way_back() -> None:

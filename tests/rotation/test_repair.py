@@ -156,3 +156,25 @@ def test_what_is_found_has_no_value_in_it() -> None:
 
     assert len(sentences) == 5
     assert not any("alien" in sentence for sentence in sentences)
+
+
+@shapes
+@drifts
+def test_one_that_is_stopped_has_made_nothing_worse(
+    shape: str, drift: Callable[[World], None]
+) -> None:
+    usual = Rotating(drifted(shape, drift), Mode.REPAIR)
+    usual.to_the_end()
+
+    for number in range(usual.turns):
+        world = drifted(shape, drift)
+        end = Rotating(world, Mode.REPAIR).to_the_end(roll_back_at=number)
+        calls = len(world.calls)
+        world.wait(100)
+
+        assert end == (RotationState.ROLLED_BACK if number else RotationState.FAILED)
+        assert len(world.calls) == calls
+        # It can be begun anew.
+        assert Rotating(world, Mode.REPAIR).to_the_end() == RotationState.COMPLETED
+        world.wait(100)
+        assert_repaired(world)

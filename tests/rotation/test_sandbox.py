@@ -302,29 +302,23 @@ def test_stage_variables_are_rotated_with_no_deployment(deployed: Deployed) -> N
     gateways = [deployed.rest("variable"), deployed.http("variable", auto_deploy=False)]
     variable_of_rest(deployed, gateways[0])
     variable_of_http(deployed, gateways[1])
-    before = [deployment_of(deployed.aws, gateway) for gateway in gateways]
+    before = deployment_of(deployed.aws, gateways[0])
     assert dry_run().count("AWS advises against credentials in stage variables") == 2
 
     rotation = driven(starting.start(deployed.secret, by="ada"))
 
     assert rotation.state == RotationState.COMPLETED, rotation.problem
     assert story(rotation).count("AWS advises against credentials in stage variables") == 2
-    assert [deployment_of(deployed.aws, gateway) for gateway in gateways] == before
+    # The sandbox has no export of an HTTP API: that one is deployed, to be sure.
+    assert deployment_of(deployed.aws, gateways[0]) == before
     for gateway in gateways:
         assert deployed.through(gateway) == Verdict.ACCEPTED
     assert deployed.verdict(deployed.old) == Verdict.REFUSED
 
 
 def variable_of_rest(deployed: Deployed, gateway: Gateway) -> None:
-    apis = deployed.aws.client("apigateway")
-    name = f"/requestParameters/integration.request.header.{HEADER}"
-    apis.update_integration(
-        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
-        patchOperations=[{"op": "replace", "path": name, "value": "stageVariables.secret"}],
-    )  # fmt: skip
-    variable = {"op": "replace", "path": "/variables/secret", "value": deployed.old}
-    apis.update_stage(restApiId=gateway.api_id, stageName="prod", patchOperations=[variable])
-    apis.create_deployment(restApiId=gateway.api_id, stageName="prod")
+    deployed_literally(deployed, gateway)
+    deployed.aws.client("apigateway").create_deployment(restApiId=gateway.api_id, stageName="prod")
 
 
 def variable_of_http(deployed: Deployed, gateway: Gateway) -> None:
@@ -339,11 +333,34 @@ def variable_of_http(deployed: Deployed, gateway: Gateway) -> None:
 
 
 def deployment_of(aws: Sandbox, gateway: Gateway) -> str:
-    if gateway.type == Gateway.Type.REST:
-        answer = aws.client("apigateway").get_stage(restApiId=gateway.api_id, stageName="prod")
-        return str(answer["deploymentId"])
-    answer = aws.client("apigatewayv2").get_stage(ApiId=gateway.api_id, StageName="$default")
-    return str(answer["DeploymentId"])
+    answer = aws.client("apigateway").get_stage(restApiId=gateway.api_id, stageName="prod")
+    return str(answer["deploymentId"])
+
+
+def deployed_literally(deployed: Deployed, gateway: Gateway) -> None:
+    """The mapping names a variable, and the stage still serves the one with the value itself."""
+    apis = deployed.aws.client("apigateway")
+    name = f"/requestParameters/integration.request.header.{HEADER}"
+    apis.update_integration(
+        restApiId=gateway.api_id, resourceId=gateway.resource_id, httpMethod="GET",
+        patchOperations=[{"op": "replace", "path": name, "value": "stageVariables.secret"}],
+    )  # fmt: skip
+    variable = {"op": "replace", "path": "/variables/secret", "value": deployed.old}
+    apis.update_stage(restApiId=gateway.api_id, stageName="prod", patchOperations=[variable])
+
+
+@pytest.mark.slow
+def test_a_stage_that_does_not_serve_its_variable_yet_is_deployed(deployed: Deployed) -> None:
+    gateway = deployed.rest("not-served")
+    deployed_literally(deployed, gateway)
+    before = deployment_of(deployed.aws, gateway)
+
+    rotation = driven(starting.start(deployed.secret, by="ada"))
+
+    assert rotation.state == RotationState.COMPLETED, rotation.problem
+    assert deployment_of(deployed.aws, gateway) != before
+    assert deployed.through(gateway) == Verdict.ACCEPTED
+    assert deployed.verdict(deployed.old) == Verdict.REFUSED
 
 
 @pytest.mark.slow
@@ -457,3 +474,46 @@ def test_each_connection_has_its_region_and_its_role(
     assert signers == {
         ("other", True), ("lambda", False), ("apigateway", True), ("apigatewayv2", False)
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_one_whose_function_is_deleted_midway_is_given_up(deployed: Deployed) -> None:
+    gateway = deployed.http("http")
+    rotation = turned_to(starting.start(deployed.secret, by="ada"), "retire")
+    starting.give_up(rotation)
+    engine.advance(rotation.pk)
+    assert f"It cannot be given up: AWS still has the function {deployed.secret.function}." in [
+        event.text for event in rotation.events.all()
+    ]
+
+    deployed.aws.client("lambda").delete_function(FunctionName=deployed.secret.function.name)
+    with pytest.raises(CommandError, match="no URL"):
+        call_command("rotate", "orders", "--rollback", "--wait")
+    call_command("rotate", "orders", "--give-up", "--wait")
+
+    rotation.refresh_from_db()
+    assert rotation.was_given_up
+    current = deployed.secret.versions.get(state="current")
+    assert current == rotation.new
+    assert deployed.secret.versions.exclude(pk=current.pk).get().state == "retired"
+    # As AWS has the gateway: it sends what the portal sends.
+    apis = deployed.aws.client("apigatewayv2")
+    sent = apis.get_integration(ApiId=gateway.api_id, IntegrationId=gateway.integration_id)
+    assert current.value in sent["RequestParameters"].values()
+
+
+@pytest.mark.slow
+def test_a_gateway_that_is_deleted_once_there_is_no_way_back(deployed: Deployed) -> None:
+    deployed.http("http")
+    gone = deployed.rest("rest")
+    rotation = turned_to(starting.start(deployed.secret, by="ada"), "retire")
+
+    deployed.aws.client("apigateway").delete_rest_api(restApiId=gone.api_id)
+    assert deployed.through(gone) == Verdict.REFUSED
+    call_command("rotate", "orders", "--resume", "--wait")
+
+    rotation.refresh_from_db()
+    assert rotation.state == RotationState.COMPLETED
+    told = [event.text for event in rotation.events.all()]
+    assert f"{gone} is there no more: nothing is sent through it." in told
+    assert any("passes through 1 of 2 gateways" in text for text in told)

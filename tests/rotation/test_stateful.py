@@ -62,6 +62,21 @@ class Life(RuleBasedStateMachine):
         state: Any = RotationState.RUNNING
         self.rotating.progress = Progress(self.progress.step, self.progress.back, state)
 
+    @precondition(lambda self: not self.world.deleted)
+    @rule(sure=st.integers(0, 9))
+    def somebody_deletes_the_function(self, sure: int) -> None:
+        """Seldom, or nothing else would ever come to its end."""
+        if sure == 0:
+            self.world.delete_function()
+
+    @precondition(lambda self: not self.rotating.over)
+    @rule()
+    def given_up(self) -> None:
+        before = self.progress
+        self.rotating.give_up()
+        if not self.world.deleted and before.step != machine.UNTOUCHED:
+            assert self.progress == before
+
     @precondition(lambda self: self.world.gateways and not self.touched)
     @rule(number=st.integers(0, 1))
     def a_stranger_touches_a_mapping(self, number: int) -> None:
@@ -94,9 +109,14 @@ class Life(RuleBasedStateMachine):
         self.faults.clear()
         if self.touched:
             self.the_stranger_takes_it_back()
+        if self.world.deleted and not self.rotating.over:
+            self.rotating.give_up()
         self.rotating.to_the_end()
         self.world.wait(100)
         world, value = self.world, self.world.current
+        if world.deleted:
+            assert world.portal.value[1] == value
+            return
         assert world.latest == {**model.OTHERS, "KEY": value}
         assert {saved for _, saved in world.saved.values()} <= {value}
         assert {sent.value[1] for sent in world.sending.values()} <= {value}

@@ -1,12 +1,7 @@
 """What is told of rotations: once for each change, by the worker that made it, and by no other."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -29,63 +24,9 @@ from streams.models import (
 )
 from streams.rotation import engine, starting, telling
 from streams.tasks import advance_due
-from tests.rotation.conftest import OLD
+from tests.rotation.refusing import DENIED, MISSING, OLD, RefusingAws
 
-DENIED = (403, "AccessDeniedException")
-MISSING = (404, "ResourceNotFoundException")
 DAY = timedelta(days=1)
-
-
-@dataclass
-class RefusingAws:
-    """Answers every call with an error, whose message bears what must not be repeated."""
-
-    answer: tuple[int, str] = DENIED
-    before: Callable[[], object] = lambda: None
-    calls: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        aws = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                aws.calls.append(self.path)
-                aws.before()
-                status, code = aws.answer
-                body = json.dumps({"Message": f"canary {OLD}", "__type": code}).encode()
-                self.send_response(status)
-                self.send_header("x-amzn-ErrorType", code)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingAws]:
-    made = RefusingAws()
-    address = f"http://127.0.0.1:{made.server.server_address[1]}"
-    for name, value in {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "tests",
-        "AWS_SECRET_ACCESS_KEY": "tests",
-    }.items():
-        monkeypatch.setenv(name, value)
-    engine.account.cache_clear()
-    yield made
-    engine.account.cache_clear()
-    made.server.shutdown()
-    made.server.server_close()
-
-
-@pytest.fixture
-def channel(db: None) -> Channel:
-    return Channel.objects.create(name="hook", kind="webhook", address="https://example.com/")
 
 
 def turn(rotation: Rotation) -> Rotation:
@@ -127,10 +68,12 @@ def test_another_trouble_is_told_and_the_first_not_again(
     assert "The function has no URL" in problems[1]
 
 
-@pytest.mark.parametrize("word", [starting.resume, starting.roll_back])
+@pytest.mark.parametrize("word", [starting.resume, starting.roll_back, starting.give_up])
 def test_a_trouble_met_again_after_an_operators_word_is_told_again(
     aws: RefusingAws, channel: Channel, rotation: Rotation, word: Callable[[Rotation], None]
 ) -> None:
+    # Where a roll-back has something to undo.
+    Rotation.objects.update(step="admit")
     turn(rotation)
     word(rotation)
     for _ in range(2):

@@ -72,7 +72,8 @@ def test_on_the_way_back_what_was_done_is_taken_back(rotation: Rotation) -> None
 def test_at_the_end_all_is_done_or_taken_back(rotation: Rotation) -> None:
     assert set(at(rotation, "finish", state=RotationState.COMPLETED).values()) == {StepState.DONE}
 
-    told = at(rotation, "preflight", "preflight", "generate", state=RotationState.ROLLED_BACK)
+    ended = {"state": RotationState.ROLLED_BACK, "back": True}
+    told = at(rotation, "preflight", "preflight", "generate", **ended)
     assert told["generate"] == StepState.UNDONE
     assert told["retire"] == StepState.AHEAD
 

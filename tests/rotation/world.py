@@ -13,12 +13,13 @@ from streams.aws import failures
 from streams.aws.functions import PUBLIC, Alias, Configuration, Statement, UrlConfig
 from streams.aws.gateways import Mapped
 from streams.models import Mode, RotationState
-from streams.rotation import machine
+from streams.rotation import hopeless, machine
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.machine import Progress
 from streams.rotation.pair import AliasPair
 from streams.rotation.plan import PairParts, Parts, Plan, plan
 from streams.rotation.probing import Probe, Verdict
+from streams.rotation.problems import UnfitError
 from streams.rotation.run import Run, Waits
 from streams.rotation.senders import GatewaySender, Places
 from streams.rotation.store import StoreSender
@@ -79,6 +80,8 @@ class World:
     # Where endpoints call the function.
     addresses: Sequence[str] = ("https://blue/orders",)
     tells: bool = True
+    # Whether gateways take the value from a stage variable: `published`, or `saved` alone.
+    variable: str = ""
     faults: Mapping[int, Fault] = field(default_factory=dict)
     overlap: bool = True
     # What is in Secrets Manager: nothing, `there`, or `missing` although it should be.
@@ -108,6 +111,10 @@ class World:
         self.saved = dict.fromkeys(range(self.gateways), first)
         self.deployment = dict.fromkeys(range(self.gateways), 1)
         self.sending = {number: Lagging(first) for number in range(self.gateways)}
+        self.published = set(self.saved) if self.variable == "published" else set()
+        # Those that somebody has deleted.
+        self.gone: set[int] = set()
+        self.deleted = False
         self.portal = Lagging(first)
         self.places = {"old": names[0], "new": names[0]}
         self.stored_secret = (
@@ -138,13 +145,15 @@ class World:
         if fault is Fault.ARRIVES_LATE:
             self.late.append((self.now + LATE, act))
             raise failures.UnavailableError
-        result = act()
-        self.check()
-        if fault is Fault.KILLED_AFTER:
-            raise KilledError
-        if fault is Fault.REPLY_LOST:
-            raise failures.UnavailableError
-        return result
+        try:
+            return act()
+        finally:
+            # Whatever was answered.
+            self.check()
+            if fault is Fault.KILLED_AFTER:
+                raise KilledError
+            if fault is Fault.REPLY_LOST:
+                raise failures.UnavailableError
 
     def mutate(self, name: str, act: Callable[[], T]) -> T:
         self.mutations.append(len(self.calls))
@@ -171,7 +180,7 @@ class World:
     def presented(self) -> set[tuple[str, str]]:
         """Every value that some request may bear now, and where it goes."""
         values = set(self.portal.met(self.now))
-        for sending in self.sending.values():
+        for sending in (self.sending[number] for number in self.sending.keys() - self.gone):
             values |= set(sending.met(self.now))
         if self.stored_secret:
             first = next(iter(self.serving))
@@ -179,7 +188,8 @@ class World:
         return values
 
     def check(self) -> None:
-        if not self.overlap:
+        # Nothing can accept anything where there is no function.
+        if not self.overlap or self.deleted:
             return
         for place, value in self.presented():
             for accepted in self.serving[place].met(self.now):
@@ -190,6 +200,25 @@ class World:
 
     # Lambda.
 
+    def delete_function(self) -> None:
+        self.deleted = True
+
+    def make_function(self, value: str) -> None:
+        """Another one of that name, as an operator makes it."""
+        self.deleted = False
+        self.overlap = False
+        self.latest = {**OTHERS, "KEY": value}
+        self.revision += 1
+        self.versions[str(len(self.versions))] = dict(self.latest)
+        for name in self.aliases:
+            self.aliases[name] = str(len(self.versions) - 1)
+            self.serving[name] = Lagging((value,))
+
+    def known(self) -> None:
+        """Raises where the function was deleted."""
+        if self.deleted:
+            raise failures.MissingError("", hopeless.GONE)
+
     def serve(self, alias: str = "") -> None:
         variables = self.versions[self.aliases[alias]] if alias else self.latest
         accepted = tuple(variables[name] for name in ("KEY", "KEY_NEXT") if name in variables)
@@ -198,6 +227,7 @@ class World:
         self.serving[alias].change(accepted, self.now + UPDATE + OLD_ENVIRONMENTS)
 
     def write(self, variables: Mapping[str, str], revision_id: str) -> None:
+        self.known()
         if revision_id != str(self.revision):
             raise failures.StaleError
         if self.now < self.updated_at:
@@ -209,6 +239,7 @@ class World:
             self.serve()
 
     def publish(self) -> str:
+        self.known()
         # AWS compares with the newest version alone.
         newest = str(len(self.versions) - 1)
         if self.versions[newest] == self.latest:
@@ -217,6 +248,7 @@ class World:
         return str(len(self.versions) - 1)
 
     def move_alias(self, name: str, version: str, revision_id: str) -> None:
+        self.known()
         if revision_id != str(self.alias_revisions[name]):
             raise failures.StaleError
         self.aliases[name] = version
@@ -224,12 +256,14 @@ class World:
         self.serve(name)
 
     def add_url(self, name: str) -> None:
+        self.known()
         if name in self.urls:
             raise failures.ConflictError
         self.urls[name] = UrlConfig(f"https://{name}/", "NONE", "RESPONSE_STREAM")
         self.permitted[name] = 0
 
     def permit(self, name: str) -> None:
+        self.known()
         if self.permitted[name] == len(PUBLIC):
             raise failures.ConflictError
         self.permitted[name] += 1
@@ -238,6 +272,8 @@ class World:
 
     def deploy(self, number: int) -> str:
         self.deployment[number] += 1
+        if self.variable:
+            self.published.add(number)
         self.sending[number].change(self.saved[number], self.now + OLD_DEPLOYMENTS)
         return str(self.deployment[number])
 
@@ -246,6 +282,9 @@ class World:
         assert bool(uri) == self.pair, "address and value change together"
         place = uri.removeprefix("https://").partition("/")[0] or self.saved[number][0]
         self.saved[number] = (place, value)
+        if number in self.published:
+            # A variable takes effect without a deployment.
+            self.sending[number].change(self.saved[number], self.now + OLD_DEPLOYMENTS)
 
 
 @dataclass(frozen=True)
@@ -258,6 +297,7 @@ class ModelFunction:
 
     def _configuration(self, qualifier: str) -> Configuration:
         world = self.world
+        world.known()
         variables = world.versions[world.aliases[qualifier]] if qualifier else world.latest
         return Configuration(
             variables=dict(variables),
@@ -280,17 +320,19 @@ class ModelFunction:
         return replace(self._configuration(""), version=version, update_status="Successful")
 
     def alias(self, name: str) -> Alias:
-        world = self.world
-        return world.call(
-            "GetAlias",
-            lambda: Alias(world.aliases[name], str(world.alias_revisions[name]), False),
-        )
+        return self.world.call("GetAlias", lambda: self._alias(name))
+
+    def _alias(self, name: str) -> Alias:
+        self.world.known()
+        return Alias(self.world.aliases[name], str(self.world.alias_revisions[name]), False)
 
     def move_alias(self, name: str, *, version: str, revision_id: str) -> None:
         self.world.mutate("UpdateAlias", lambda: self.world.move_alias(name, version, revision_id))
 
     def url(self, qualifier: str = "") -> UrlConfig | None:
-        return self.world.call("GetFunctionUrlConfig", lambda: self.world.urls.get(qualifier))
+        # AWS has the same answer for no URL and for no function.
+        urls = {} if self.world.deleted else self.world.urls
+        return self.world.call("GetFunctionUrlConfig", lambda: urls.get(qualifier))
 
     def add_url(self, qualifier: str, *, like: UrlConfig) -> None:
         self.world.mutate("CreateFunctionUrlConfig", lambda: self.world.add_url(qualifier))
@@ -303,9 +345,9 @@ class ModelFunction:
         self.world.mutate("AddPermission", lambda: self.world.permit(qualifier))
 
 
-def _mapped(sent: tuple[str, str]) -> Mapped:
+def _mapped(sent: tuple[str, str], variable: str = "") -> Mapped:
     place, value = sent
-    return Mapped(value, uri=f"https://{place}/export")
+    return Mapped(value, variable, uri=f"https://{place}/export")
 
 
 @dataclass(frozen=True)
@@ -316,7 +358,12 @@ class ModelIntegration:
     number: int
 
     def saved(self) -> Mapped:
-        return self.world.call("GetIntegration", lambda: _mapped(self.world.saved[self.number]))
+        return self.world.call("GetIntegration", self._saved)
+
+    def _saved(self) -> Mapped:
+        if self.number in self.world.gone:
+            raise failures.MissingError
+        return _mapped(self.world.saved[self.number], self.world.variable)
 
     def save(self, value: str, *, uri: str = "") -> None:
         self.world.mutate("UpdateIntegration", lambda: self.world.save(self.number, value, uri))
@@ -324,7 +371,11 @@ class ModelIntegration:
     def deployed(self) -> Mapped | None:
         if not self.world.tells:
             return None
-        return self.world.call("GetExport", lambda: _mapped(self.world.sending[self.number].value))
+        return self.world.call("GetExport", self._deployed)
+
+    def _deployed(self) -> Mapped:
+        variable = self.world.variable if self.number in self.world.published else ""
+        return _mapped(self.world.sending[self.number].value, variable)
 
     def deploy(self) -> str:
         return self.world.mutate("CreateDeployment", lambda: self.world.deploy(self.number))
@@ -364,6 +415,13 @@ class ModelVersions:
     def _place(self, places: dict[str, str]) -> None:
         self.world.places = places
 
+    def give_up(self) -> None:
+        both = self.world.stored & {"old", "new"}
+        self.world.call("give up", lambda: self._give_up(both), database=True)
+
+    def _give_up(self, both: set[str]) -> None:
+        self.world.retired |= both - {self.world.current}
+
     def external_id(self, *, old: bool) -> str:
         return "id-old" if old else "id-new"
 
@@ -397,11 +455,13 @@ def _asked(world: World, url: str, fields: dict[str, str]) -> Verdict:
     """Accepted only if every environment does, whichever the request meets."""
     gateway = url.removeprefix("gateway ")
     if gateway != url:
+        if int(gateway) in world.gone:
+            return Verdict.REFUSED
         sent = world.sending[int(gateway)].met(world.now)
     else:
         place = url.removeprefix("https://").rstrip("/")
         sent = [(place, value) for value in fields.values()]
-    refused = any(
+    refused = world.deleted or any(
         world.permitted.get(place, 0) < len(PUBLIC) or value not in accepted
         for place, value in sent
         for accepted in world.serving[place].met(world.now)
@@ -458,21 +518,41 @@ class Rotating:
     def turn(self) -> None:
         """One turn of a worker that has just come, as after a kill."""
         self.turns += 1
-        new = "new" if "new" in self.world.stored else ""
-        if self.mode == Mode.REPAIR:
-            new = "old"
-        run = Run(
-            "old", new, ModelNotes(self.world), WAITS, lambda: self.world.now,
-            self.world.story.append,
-        )  # fmt: skip
         try:
-            self.progress = machine.advance(self.progress, self.plan, run)
+            self.progress = machine.advance(self.progress, self.plan, self._run())
         except KilledError:
             # Nothing is recorded, and another one comes when the lease has run out.
             self.kills += 1
             self.world.wait(3.0)
             return
         self.world.wait(self.progress.pause)
+
+    def _run(self) -> Run:
+        old, new = "old", "new" if "new" in self.world.stored else ""
+        if self.mode == Mode.REPAIR:
+            old = new = self.world.current
+        waits = Waits(0, 0, 0) if self.mode == Mode.EMERGENCY else WAITS
+        return Run(
+            old, new, ModelNotes(self.world), waits, lambda: self.world.now,
+            self.world.story.append,
+        )  # fmt: skip
+
+    def give_up(self) -> None:
+        """An operator's word: heard by a worker that has just come, as `engine` hears it."""
+        if stopped := machine.stop(self.progress, keeps=self.mode == Mode.REPAIR):
+            self.progress = stopped
+            return
+        origins = [Probe(self._ask, f"https://{next(iter(self.world.serving))}/", "x-secret")]
+        try:
+            reason = hopeless.reason(ModelFunction(self.world), origins, self._run())
+            # One transaction.
+            ModelVersions(self.world).give_up()
+        except KilledError:
+            self.kills += 1
+        except (UnfitError, failures.ControlError) as exc:
+            self.world.story.append(f"It cannot be given up: {exc}")
+        else:
+            self.progress = machine.give_up(self.progress, reason)
 
     @property
     def over(self) -> bool:

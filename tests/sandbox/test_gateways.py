@@ -111,20 +111,38 @@ def test_a_stage_variable_needs_no_deployment(tuned: Running) -> None:
     assert sent(get(gateway.url)) == "new"
 
 
+def exported(running: Running, gateway: Gateway, stage: str) -> dict[str, str]:
+    """What the export of the stage maps."""
+    export = running.aws.client("apigateway").get_export(
+        restApiId=gateway.api_id,
+        stageName=stage,
+        exportType="oas30",
+        parameters={"extensions": "integrations"},
+    )
+    document = json.loads(export["body"].read())
+    integration = document["paths"]["/export"]["get"]["x-amazon-apigateway-integration"]
+    mapped: dict[str, str] = integration["requestParameters"]
+    return mapped
+
+
 def test_the_export_shows_what_is_deployed(usual: Running) -> None:
     gateway = rest(usual, "old")
     remap(usual, gateway, "'new'", deploy=False)
 
-    export = usual.aws.client("apigateway").get_export(
-        restApiId=gateway.api_id,
-        stageName=gateway.stage,
-        exportType="oas30",
-        parameters={"extensions": "integrations"},
-    )
+    assert exported(usual, gateway, gateway.stage) == {
+        f"integration.request.header.{HEADER}": "'old'"
+    }
 
-    document = json.loads(export["body"].read())
-    integration = document["paths"]["/export"]["get"]["x-amazon-apigateway-integration"]
-    assert integration["requestParameters"] == {f"integration.request.header.{HEADER}": "'old'"}
+
+def test_so_it_does_where_the_stage_was_made_after_its_deployment(usual: Running) -> None:
+    """As Terraform makes them."""
+    gateway = rest(usual, "old")
+    apis = usual.aws.client("apigateway")
+    made = apis.create_deployment(restApiId=gateway.api_id)["id"]
+    apis.create_stage(restApiId=gateway.api_id, stageName="late", deploymentId=made)
+    remap(usual, gateway, "'new'", deploy=False)
+
+    assert exported(usual, gateway, "late") == {f"integration.request.header.{HEADER}": "'old'"}
 
 
 def test_a_path_without_a_method_is_refused(usual: Running) -> None:

@@ -29,6 +29,21 @@ def test_a_name_is_made_safe(name: str, safe: str) -> None:
     assert disposition.safe_name(name) == safe
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("\u8ba2\u5355.csv", "download.csv"),
+        ("\u8ba2 \u5355-.csv", "download.csv"),
+        ("\u8ba2\u5355", "download"),
+        ("\u8ba2\u5355-2026.csv", "-2026.csv"),
+        ("\u8ba2\u5355.tar.gz", "download.tar.gz"),
+        ("orders.\u8868", "orders"),
+    ],
+)
+def test_a_name_in_another_script_has_an_ascii_one_too(name: str, plain: str) -> None:
+    assert f'filename="{plain}";' in disposition.attachment(disposition.safe_name(name))
+
+
 def test_a_long_name_keeps_its_ending() -> None:
     name = disposition.safe_name("ä" * 300 + ".csv.gz")
 

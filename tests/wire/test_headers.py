@@ -1,5 +1,7 @@
 """Which header fields pass, and heads that two readers could read differently."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from streams.wire import headers, validators
@@ -48,6 +50,7 @@ def test_a_malformed_media_type_says_nothing(value: str | None) -> None:
         [(b"Content-Length", b"5, 5")],
         [(b"Content-Length", b"0x5")],
         [(b"Content-Length", b"")],
+        [(b"Content-Length ", b"5"), (b"Transfer-Encoding\t", b"chunked")],
         [(b"Content-Length", b"9" * 30)],
     ],
 )
@@ -61,6 +64,8 @@ def test_a_head_that_contradicts_itself_is_refused(fields: list[tuple[bytes, byt
     [
         ([(b"Content-Length", b" 5 ")], Framing(5, chunked=False)),
         ([(b"Transfer-Encoding", b"Chunked")], Framing(None, chunked=True)),
+        ([(b"Content-Length \t", b"5")], Framing(5, chunked=False)),
+        ([(b"Transfer-Encoding ", b"chunked")], Framing(None, chunked=True)),
         ([], Framing(None, chunked=False)),
     ],
 )
@@ -119,3 +124,18 @@ def test_only_a_strong_tag_joins_pieces() -> None:
     assert not validators.is_strong(None)
     assert validators.parse_etag('"a"b"') is None
     assert validators.parse_etag("a") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "at"),
+    [
+        (
+            'expiry-date="Fri, 21 Dec 2029 00:00:00 GMT", rule-id="nightly"',
+            datetime(2029, 12, 21, tzinfo=UTC),
+        ),
+        ('expiry-date="soon", rule-id="nightly"', None),
+        ("", None),
+    ],
+)
+def test_s3_tells_when_it_deletes_an_object(value: str, at: datetime | None) -> None:
+    assert headers.of_expiration(value) == at

@@ -42,12 +42,22 @@ def test_one_range_names_bytes_within_the_object(
         "items=0-5",
         "bytes=0x1-2",
         "bytes=\u0661-2",
-        "bytes=0-" + "9" * 400,
         "bytes=0-1\r\nX: y",
     ],
 )
 def test_what_is_not_one_range_is_ignored(header: str | None) -> None:
     assert ranges.parse(header) is None
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
+def test_a_number_beyond_every_file_is_one(digits: str) -> None:
+    whole, beyond = ranges.parse(f"bytes=0-{digits}"), ranges.parse(f"bytes={digits}-")
+
+    assert whole is not None
+    assert whole.within(100) == ByteRange(0, 99)
+    assert beyond is not None
+    with pytest.raises(UnsatisfiableError):
+        beyond.within(100)
 
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=-5", 0)])

@@ -53,6 +53,20 @@ def test_data_that_only_looks_like_it_arrives_whole(parts: list[bytes], cuts: li
     assert delivered == data
 
 
+@pytest.mark.parametrize("size", [1_000, 65_536, 1_000_000])
+def test_a_long_message_is_withheld_too(size: int) -> None:
+    guard = TrailerGuard()
+    message = base64.b64encode(b'{"errorMessage": "' + b"?" * 300_000 + b'"}')
+    report = REPORT.partition(b"-Body: ")[0] + b"-Body: " + message + b"\r\n"
+    data = b"1,2\n" * 50_000
+
+    delivered = through(guard, data + report, list(range(0, len(data + report), size)))
+
+    assert delivered == data
+    with pytest.raises(ErrorReportError):
+        guard.finish()
+
+
 def test_what_follows_the_mark_is_data_once_it_is_too_long() -> None:
     guard = TrailerGuard()
     data = REPORT + b"A" * (2 * trailer.LONGEST)

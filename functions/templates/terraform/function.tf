@@ -14,6 +14,9 @@ locals {
   bucket_arn = "arn:${data.aws_partition.here.partition}:s3:::${var.export_bucket}"
   object_arn = "${local.bucket_arn}/${var.export_key}"
 
+  # What nobody can call unsigned asks for no secret.
+  handler = var.url_auth == "NONE" ? "app.handler" : "app.export"
+
   # Lambda's own Python runtime cannot stream; the wrapper starts ours in its place.
   wrapper = var.language == "python" ? { AWS_LAMBDA_EXEC_WRAPPER = "/var/task/bootstrap" } : {}
 }
@@ -21,7 +24,7 @@ locals {
 resource "aws_lambda_function" "export" {
   function_name    = var.function_name
   runtime          = var.language == "python" ? "python3.13" : "nodejs22.x"
-  handler          = "app.handler"
+  handler          = local.handler
   role             = aws_iam_role.function.arn
   filename         = var.zip_file
   source_code_hash = filebase64sha256(var.zip_file)

@@ -207,6 +207,8 @@ def open_with_wrong_header(endpoint: EndpointFacts) -> Iterator[Found]:
     Severity.INFO,
     "Downloads can be resumed",
     consequence="A download that breaks off starts again from its first byte.",
+    # What it says of ranges and its tag is part of the body then.
+    follows_from=("url-buffered",),
 )
 def not_resumable(endpoint: EndpointFacts) -> Iterator[Found]:
     answer = opened(endpoint)

@@ -26,6 +26,9 @@ from streams.models.secrets import fingerprint
 # What everything else of a function hangs on.
 GONE = ("function-missing", "alias-missing")
 
+# The whole configuration has the secret's value.
+_QUERY = ("--output", "text", "--query")
+
 
 def aws(function: FunctionFacts, operation: str, *words: str, qualified: bool = True) -> str:
     """A line of the AWS CLI."""
@@ -59,8 +62,8 @@ def missing(function: FunctionFacts) -> Iterator[Found]:
     follows_from=CREDENTIALS,
 )
 def cannot_be_read(function: FunctionFacts) -> Iterator[Found]:
-    if not function.function:
-        # There is nothing to read it by.
+    if function.secret is None:
+        # To call it is all that it takes, and nothing of it rotates.
         known(function.latest)
     yield from unreadable(function.latest, f"the {function.name}", terraform.reads(function))
 
@@ -92,17 +95,17 @@ def alias_missing(function: FunctionFacts) -> Iterator[Found]:
     follows_from=GONE,
 )
 def not_active(function: FunctionFacts) -> Iterator[Found]:
-    state = known(function.served).state
-    if state == "Pending":
+    served = known(function.served)
+    if served.state == "Pending":
         raise UnsureError("AWS is making it ready.")
     # One that nobody has called for weeks is `Inactive`, and wakes up when it is called.
-    if state == "Failed":
+    if served.state == "Failed":
         yield Found(
-            f"The {function.name} is in state Failed.",
-            "AWS names the reason (StateReason): its role, its KMS key, its image or its network. "
-            "Mend that and deploy the function again.",
-            evidence=(f"State: {state}",),
-            cli=(aws(function, "get-function-configuration"),),
+            f"AWS could not make the {function.name} ready: it is in state Failed.",
+            "Mend what AWS names as the reason (its role, its KMS key, its image or its network), "
+            "and deploy the function again.",
+            evidence=(f"StateReasonCode: {served.state_reason or 'not told'}",),
+            cli=(aws(function, "get-function-configuration", *_QUERY, _why("State")),),
         )
 
 
@@ -121,8 +124,17 @@ def update_failed(function: FunctionFacts) -> Iterator[Found]:
             f"The last update of the function {function.function} failed.",
             "Mend what AWS names as the reason, and update the function once more.",
             evidence=(f"LastUpdateStatusReasonCode: {reason}",),
-            cli=(aws(function, "get-function-configuration", qualified=False),),
-        )
+            cli=(
+                aws(
+                    function, "get-function-configuration", *_QUERY, _why("LastUpdateStatus"),
+                    qualified=False,
+                ),
+            ),
+        )  # fmt: skip
+
+
+def _why(of: str) -> str:
+    return f"[{of}, {of}ReasonCode, {of}Reason]"
 
 
 @check(

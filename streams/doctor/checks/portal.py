@@ -254,8 +254,8 @@ def broker_disk(portal: DeploymentFacts) -> Iterator[Found]:
     if portal.broker_disk:
         yield Found(
             f"The folder of the embedded broker is on a network disk ({portal.broker_disk}).",
-            "Set CELERY_BROKER_URL to Redis or RabbitMQ, or move SPILLWAY_STATE_DIR to a local "
-            "disk.",
+            "Set CELERY_BROKER_URL to Redis, RabbitMQ or SQS, or move SPILLWAY_STATE_DIR to a "
+            "local disk.",
             evidence=(f"file system: {portal.broker_disk}",),
         )
 

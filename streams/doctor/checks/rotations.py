@@ -29,7 +29,8 @@ def stuck(rotation: RotationFacts) -> Iterator[Found]:
         yield Found(
             f"The {rotation.name} is stuck at the step {rotation.step}: {rotation.problem}",
             "Mend what it names, and have it tried again. Until its old value is retired, it can "
-            "be taken back instead (--rollback).",
+            "be taken back instead (--rollback). Where its function was deleted for good, give it "
+            "up (--give-up).",
             evidence=tuple(_evidence(rotation)),
             cli=(_resume(rotation),),
         )

@@ -13,12 +13,12 @@ from streams.aws.functions import Statement
 from streams.doctor.checks import Finding
 from streams.doctor.repairs.looking import is_there
 from streams.doctor.repairs.problems import NotNowError
-from streams.models import Auth, Endpoint, Kind, Rotation, Secret, SecretFunction, SecretVersion
-from streams.models.fields import UndecryptableError
+from streams.models import Auth, Endpoint, Kind, Rotation, Secret, SecretFunction
 from streams.models.secrets import validate_value
 from streams.provisioning.function import EnvironmentHolds, proven
 from streams.provisioning.problems import UnfitError
 from streams.provisioning.site import Site
+from streams.rotation import starting
 
 
 @dataclass(frozen=True)
@@ -294,12 +294,9 @@ def _current(secret: Secret) -> str:
             f"A rotation of {secret.name} is under way. Run this again when it has ended."
         )
     try:
-        current = secret.versions.filter(state=SecretVersion.State.CURRENT).first()
-    except UndecryptableError as exc:
+        return starting.current_version(secret).value
+    except starting.NotNowError as exc:
         raise UnfitError(str(exc)) from None
-    if current is None:
-        raise UnfitError(f"The secret {secret.name} has no value yet.")
-    return current.value
 
 
 def _bare(function: str) -> str:

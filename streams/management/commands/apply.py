@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from streams.aws.failures import ControlError
 from streams.models import Secret
+from streams.models.fields import UndecryptableError
 from streams.registry.apply import Change, apply, touched
 from streams.registry.parse import RegistryError, parse
 from streams.rotation import elsewhere, engine
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         """What is stored here is to stand in Secrets Manager too. The next rotation sees to it."""
         try:
             left = elsewhere.put_current(secret, engine.account())
-        except (ControlError, UnfitError) as exc:
+        except (ControlError, UnfitError, UndecryptableError) as exc:
             left = str(exc)
         if left:
             self.stderr.write(f"secret {secret.name} is not in Secrets Manager as here: {left}")

@@ -29,6 +29,8 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
+        for name in options["group"]:
+            _check_group(name)
         user = User.objects.filter(username=options["username"]).first()
         created = user is None
         user = user or User(username=options["username"])
@@ -54,6 +56,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{'created' if created else 'updated'} user {user.username}")
         if created and not user.has_usable_password():
             self.stderr.write("It has no password: it can use API tokens, and not sign in.")
+
+
+def _check_group(name: str) -> None:
+    try:
+        Group(name=name).clean_fields()
+    except ValidationError as exc:
+        raise CommandError(f"--group: {'; '.join(exc.messages)}") from None
 
 
 def _set_password(user: User, variable: str | None, created: bool) -> bool:

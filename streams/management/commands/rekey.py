@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
 
 from streams import audit
 from streams.audit.verifying import verify
-from streams.models import Channel, SecretVersion
-from streams.models.fields import UndecryptableError
+from streams.models import Channel, KeptAnswer, SecretVersion
+from streams.models.fields import UndecryptableError, decrypted, fernet
 
 
 class Command(BaseCommand):
@@ -25,6 +26,13 @@ class Command(BaseCommand):
                 _rekey(rows, field)
             except UndecryptableError:
                 lost.append(name)
+            else:
+                done += 1
+        for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
+            try:
+                _rekey_factor(factor.pk)
+            except UndecryptableError:
+                lost.append(f"the {factor.get_type_display()} of {factor.user}")
             else:
                 done += 1
         # What the older keys have sealed is vouched for by this entry once they are gone.
@@ -44,7 +52,12 @@ def _stored() -> Iterator[tuple[models.QuerySet[Any], str, str]]:
     for pk, secret, number in versions:
         yield SecretVersion.objects.filter(pk=pk), "value", f"{secret} version {number}"
     for pk, name in Channel.objects.order_by("pk").values_list("pk", "name"):
-        yield Channel.objects.filter(pk=pk), "key", f"the key of channel {name}"
+        channel = Channel.objects.filter(pk=pk)
+        yield channel.defer("sealed"), "key", f"the key of channel {name}"
+        if channel.filter(sealed__isnull=False).exists():
+            yield channel.defer("key"), "sealed", f"the address of channel {name}"
+    for pk in KeptAnswer.objects.order_by("pk").values_list("pk", flat=True):
+        yield KeptAnswer.objects.filter(pk=pk), "answer", f"answer {pk} of the API"
 
 
 @transaction.atomic
@@ -52,3 +65,12 @@ def _rekey(rows: models.QuerySet[Any], field: str) -> None:
     # Locked, so that a value that changes meanwhile is not overwritten with the old one.
     for row in rows.select_for_update():
         row.save(update_fields=[field])
+
+
+@transaction.atomic
+def _rekey_factor(pk: int) -> None:
+    """allauth keeps what apps and recovery codes are made of in a JSON column."""
+    for factor in Authenticator.objects.filter(pk=pk).select_for_update():
+        for name in {"secret", "seed"} & factor.data.keys():
+            factor.data[name] = fernet().encrypt(decrypted(factor.data[name]).encode()).decode()
+        factor.save(update_fields=["data"])

@@ -2,11 +2,13 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from streams.aws.failures import ControlError
 from streams.models import Rotation, RotationState, Secret, SecretVersion
 from streams.rotation import preview, starting
 from streams.rotation.driving import drive
@@ -22,7 +24,12 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--resume", action="store_true", help="try the open one again now")
         what.add_argument("--rollback", action="store_true", help="take the open one back")
-        what.add_argument("--dry-run", action="store_true", help="say what would be done")
+        what.add_argument(
+            "--give-up",
+            action="store_true",
+            help="end the open one as it stands, where AWS says that its function is gone",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done")
         what.add_argument("--repair", action="store_true", help="put the current value back")
         what.add_argument("--emergency", action="store_true", help="no waits: requests may fail")
         parser.add_argument("--accept-gap", action="store_true", help="where no order avoids one")
@@ -38,28 +45,25 @@ class Command(BaseCommand):
                 self._preview(secret, options)
                 return
             rotation = self._wanted(secret, options)
-        except RotationError as exc:
+        except (RotationError, ControlError) as exc:
             raise CommandError(str(exc)) from None
         if options["wait"]:
             drive(rotation, (lambda _: None) if options["json"] else self.stderr.write)
             ring_notices()
         else:
             ring(advance_rotation, rotation.pk)
-        rotation.refresh_from_db()
+        rotation = Rotation.objects.with_versions().get(pk=rotation.pk)
         if options["json"]:
             self.stdout.write(json.dumps(described(rotation), indent=2))
         else:
             self.stdout.write(f"rotation {rotation.pk} of {secret.name}: {rotation.state}")
-        wanted = RotationState.ROLLED_BACK if options["rollback"] else RotationState.COMPLETED
-        if options["wait"] and rotation.state != wanted:
+        if options["wait"] and not _as_wanted(rotation, options):
             raise CommandError(rotation.problem or f"The rotation is {rotation.state}.")
 
     def _wanted(self, secret: Secret, options: dict[str, Any]) -> Rotation:
-        if options["resume"] or options["rollback"]:
+        if word := _word(options):
             rotation = starting.open_rotation(secret)
-            (starting.roll_back if options["rollback"] else starting.resume)(
-                rotation, by="manage.py"
-            )
+            word(rotation, by="manage.py")
             return rotation
         if options["repair"]:
             return starting.repair(secret, by="manage.py")
@@ -71,11 +75,35 @@ class Command(BaseCommand):
         )
 
     def _preview(self, secret: Secret, options: dict[str, Any]) -> None:
-        lines = preview.preview(secret, accept_gap=options["accept_gap"])
+        if _word(options):
+            raise CommandError("--dry-run is of a rotation that has not begun.")
+        if options["repair"]:
+            lines = preview.repair(secret)
+        else:
+            lines = preview.preview(
+                secret, accept_gap=options["accept_gap"], emergency=options["emergency"]
+            )
         if options["json"]:
             self.stdout.write(json.dumps({"secret": secret.name, "plan": lines}, indent=2))
         else:
             self.stdout.write("\n".join(lines))
+
+
+def _word(options: dict[str, Any]) -> Callable[..., None] | None:
+    """What is said of the open rotation; None where one is to begin."""
+    words = {
+        "resume": starting.resume,
+        "rollback": starting.roll_back,
+        "give_up": starting.give_up,
+    }
+    return next((word for option, word in words.items() if options[option]), None)
+
+
+def _as_wanted(rotation: Rotation, options: dict[str, Any]) -> bool:
+    if options["give_up"]:
+        return rotation.was_given_up
+    wanted = RotationState.ROLLED_BACK if options["rollback"] else RotationState.COMPLETED
+    return rotation.state == wanted
 
 
 def described(rotation: Rotation) -> dict[str, Any]:

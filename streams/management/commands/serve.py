@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from portal import server
-from streams.doctor.installation import unmigrated
+from streams.management import failures
 from streams.models import Installation
 
 
@@ -47,13 +47,13 @@ def _address(bind: str) -> tuple[str, int]:
 
 def _check_database() -> None:
     try:
-        missing = unmigrated()
-        if not missing:
+        lacks = failures.is_unmigrated()
+        if not lacks:
             # From now on a scheduler is missed where none ticks.
             Installation.objects.here()
     except DatabaseError as exc:
-        raise CommandError(f"DATABASE_URL: the database does not answer: {exc}") from exc
+        raise CommandError(failures.away(exc)) from exc
     finally:
         connection.close()
-    if missing:
-        raise CommandError("The database is not up to date. Run: manage.py migrate")
+    if lacks:
+        raise CommandError(failures.NOT_MIGRATED)

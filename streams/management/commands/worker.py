@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
@@ -16,6 +16,8 @@ class Command(BaseCommand):
         parser.add_argument("--concurrency", type=int, default=2, metavar="N", help="processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["concurrency"] < 1:
+            raise CommandError("--concurrency: expected 1 or more")
         from portal.celery import app
 
         arguments = ["worker", "--loglevel=INFO", f"--concurrency={options['concurrency']}"]

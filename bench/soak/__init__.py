@@ -1,0 +1,1 @@
+"""`python -m bench.soak`: a portal on several machines, in use while its parts die, for a while."""

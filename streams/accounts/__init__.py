@@ -1,0 +1,1 @@
+"""Signing in: what django-allauth does, as this portal wants it done."""

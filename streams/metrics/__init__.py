@@ -1,0 +1,1 @@
+"""What Prometheus is told: every web server answers the same, out of the database."""
