@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -79,7 +79,8 @@ class Engine:
     ) -> Relay:
         """Begins the body of a download whose record is stored."""
         throttle = self.throttles.enter(record, endpoint)
-        relay = self._relay(source, record, self._ended, client, throttle)
+        store = self.meter.stored
+        relay = self._relay(source, record, self._ended, client, throttle, store)
         self._stops[record.pk] = relay.stop
         self.meter.began(record)
         return relay
@@ -107,7 +108,7 @@ class Engine:
         `whole` is none: it counts what is sent in all. The `source` tells the meter when each
         begins, and `ended` when it has ended; `on_end` does so of those that have not by then.
         """
-        relay = self._relay(source, whole, on_end, client, None)
+        relay = self._relay(source, whole, on_end, client)
         for record in records:
             self._stops[record.pk] = relay.stop
         return relay
@@ -118,14 +119,15 @@ class Engine:
         record: Download,
         on_end: Callable[[Relay], None],
         client: Socket | None,
-        throttle: Throttle | None,
+        throttle: Throttle | None = None,
+        store: Callable[[Download], Awaitable[None]] | None = None,
     ) -> Relay:
         def ended(relay: Relay) -> None:
             self._relays.discard(relay)
             on_end(relay)
 
         patience = Patience(settings.IDLE_TIMEOUT, settings.CLIENT_TIMEOUT)
-        relay = Relay(source, record, patience, ended, client, self._lane, throttle)
+        relay = Relay(source, record, patience, ended, client, self._lane, throttle, store)
         relay.draining = self.draining
         self._relays.add(relay)
         return relay

@@ -26,6 +26,8 @@ HEARTBEAT = 8
 # Seconds for which a database must have answered before others are given up: while it was away,
 # nobody could say that they live.
 TRUST = 12.0
+# Seconds for which an end is waited for to be written, by whom that matters.
+LONGEST_WRITE = 5.0
 # Seconds over which a speed is told.
 WINDOW = 3.0
 
@@ -101,6 +103,7 @@ class Meter:
         self._live: dict[object, Download] = {}
         self._begun: list[Download] = []
         self._ended: list[Download] = []
+        self._awaited: dict[UUID, asyncio.Event] = {}
         self._written: dict[object, tuple[int, int | None]] = {}
         self._readings: dict[object, Reading] = {}
         self._time = asyncio.get_running_loop().time
@@ -142,6 +145,20 @@ class Meter:
         self._wake.set()
         log_end(record)
         watching.end(record)
+
+    async def stored(self, record: Download) -> None:
+        """Waits until the end of `record`, which was told just now, is in the database.
+
+        Not for ever: while the database is away, nobody can ask it either.
+        """
+        written = self._awaited[record.pk] = asyncio.Event()
+        try:
+            async with asyncio.timeout(LONGEST_WRITE):
+                await written.wait()
+        except TimeoutError:
+            pass
+        finally:
+            del self._awaited[record.pk]
 
     def _forget(self, record: Download) -> None:
         self._live.pop(record.pk, None)
@@ -194,6 +211,9 @@ class Meter:
         else:
             if self._answering_since is None:
                 self._answering_since = self._time()
+            for record in ended:
+                if written := self._awaited.get(record.pk):
+                    written.set()
             self._throttles.share(seen.running)
             self._stop(seen.stopping)
             self._written |= {key: value for key, value in told.items() if key in self._live}

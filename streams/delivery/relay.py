@@ -1,7 +1,7 @@
 """The body of one download, from the origin to the server's socket, a chunk at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -84,8 +84,8 @@ class Relay:
 
     __slots__ = (
         "_client", "_ended", "_lane", "_loop", "_on_end", "_origin_turn",
-        "_patience", "_pending", "_prompt", "_since", "_source", "_stopped", "_task", "_throttle",
-        "_watch", "_wide", "draining", "record",
+        "_patience", "_pending", "_prompt", "_since", "_source", "_stopped", "_store", "_task",
+        "_throttle", "_watch", "_wide", "draining", "record",
     )  # fmt: skip
 
     def __init__(
@@ -97,8 +97,12 @@ class Relay:
         client: Socket | None,
         lane: WideLane,
         throttle: Throttle | None = None,
+        store: Callable[[Download], Awaitable[None]] | None = None,
     ) -> None:
-        """`client` is its socket, where the server gives it to us."""
+        """`client` is its socket, where the server gives it to us.
+
+        `store` waits until a record that has ended is where every process sees it.
+        """
         self.record = record
         self.draining = False
         self._source = source
@@ -107,6 +111,7 @@ class Relay:
         self._client = client
         self._lane = lane
         self._throttle = throttle
+        self._store = store
         self._wide = False
         self._pending = 0
         self._prompt = 0
@@ -233,6 +238,9 @@ class Relay:
         except BodyError as exc:
             corrupt = isinstance(exc, CorruptError)
             self._end(State.CORRUPT if corrupt else State.CUT, exc.code)
+            if corrupt and self._store is not None:
+                # The client may ask for the rest at once, and must not get it.
+                await self._store(self.record)
             raise DownloadCutError(str(exc)) from exc
 
     def _complete(self) -> None:

@@ -198,6 +198,8 @@ def test_the_version_that_the_client_takes_is_sent(
     portal: Portal, condition: str, slug: str
 ) -> None:
     whole = portal.get(dated, condition, f"If-Unmodified-Since: {BEFORE}", slug=slug)
+    # Until that is known, a range after somebody else's test of what is corrupt is everything.
+    portal.record(whole)
     part = portal.get(dated, condition, "Range: bytes=10-", slug=slug)
     beyond = portal.get(dated, condition, "Range: bytes=100-", slug=slug)
     known = portal.get(dated, condition, 'If-None-Match: "v1"', slug=slug)
