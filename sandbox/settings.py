@@ -94,6 +94,10 @@ class Settings:
         default=False,
         metadata={"help": "verify signatures, and refuse what policies and KMS keys do not allow"},
     )
+    s3_region: str = field(
+        default="",
+        metadata={"help": "S3 is this region's endpoint: a signature for another gets 400"},
+    )
     generated: dict[str, int] = field(
         default_factory=dict,
         metadata={"help": "an S3 object made up on the fly: BUCKET/KEY=SIZE, repeatable"},
