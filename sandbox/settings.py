@@ -50,7 +50,8 @@ class Settings:
         default=10 * MIB, metadata={"help": "largest buffered response of a gateway"}
     )
     gateway_timeout: float = field(
-        default=29.0, metadata={"help": "longest a buffered gateway waits for its backend"}
+        default=29.0,
+        metadata={"help": "longest that a buffered integration may take"},
     )
 
     concurrency: int = field(
