@@ -11,7 +11,9 @@ import sandbox
 from sandbox.client import Sandbox
 from streams.models import Endpoint
 from streams.rotation import engine
+from tests.doctor import commands
 from tests.doctor.conftest import User, allowing, check_terraform, examined
+from tests.functional.conftest import until
 
 BODY = b"a,b\n1,2\n"
 
@@ -150,6 +152,30 @@ def test_what_s3_refuses_is_told_by_its_cause_and_what_is_advised_mends_it(
     left = [one["id"] for one in examined()[1]["findings"]]
     # Who could not read it is told only then that it may not list it either.
     assert left == ["object-list-refused"] * (break_it is _nothing_is_allowed)
+
+
+@pytest.mark.slow
+def test_an_archived_object_is_found_well_when_it_was_restored_as_told(s3: Sandbox) -> None:
+    _is_archived(s3)
+    (finding,) = examined()[1]["findings"]
+
+    commands.do(s3, finding["cli"])
+
+    for still in examined()[1]["findings"]:
+        assert (still["fix"].partition(":")[0], still["cli"]) == ("It is being restored", [])
+    assert until(lambda: not examined()[1]["findings"], 30)
+
+
+def test_an_object_that_was_uploaded_in_parts_is_found_well_when_it_was_uploaded_as_one(
+    s3: Sandbox,
+) -> None:
+    _has_no_checksum_of_the_whole(s3)
+    (finding,) = examined()[1]["findings"]
+    assert "it keeps one of its parts alone" in finding["sentence"]
+
+    s3.put_object("exports", "parts.csv", BODY)
+
+    assert examined()[1]["findings"] == []
 
 
 def _registered_where_it_is_told_to_be() -> None:

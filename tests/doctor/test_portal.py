@@ -27,7 +27,7 @@ from streams.doctor.run import judged
 from streams.models import Channel, DriftCheck, Endpoint, Installation, Secret
 from streams.tasks import advance_due
 from tests import clocks
-from tests.doctor.conftest import doctor
+from tests.doctor.conftest import doctor, messages_in
 from tests.functional.brokers import broker
 from tests.functional.conftest import until
 
@@ -38,11 +38,6 @@ MANIFEST = {
         "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
     }
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_messages_of_other_tests(settings: Settings, tmp_path: Path) -> None:
-    _messages_in(settings, tmp_path / "messages")
 
 
 def _other_key(settings: Settings) -> None:
@@ -63,12 +58,7 @@ def _no_broker(settings: Settings) -> None:
 def _no_folder_for_messages(settings: Settings) -> None:
     folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR)) / "messages"
     folder.touch()
-    _messages_in(settings, folder)
-
-
-def _messages_in(settings: Settings, folder: Path) -> None:
-    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"data_folder_in": str(folder)}
-    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options
+    messages_in(settings, folder)
 
 
 def _no_tick(_: Settings) -> None:
@@ -83,7 +73,7 @@ def _no_tick_any_more(_: Settings) -> None:
 
 def _nobody_takes_messages(settings: Settings) -> None:
     folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR))
-    _messages_in(settings, folder)
+    messages_in(settings, folder)
     message = folder / "1_a.celery.msg"
     message.touch()
     os.utime(message, (time.time() - 120,) * 2)
