@@ -188,8 +188,12 @@ class Sandbox:
         stage: str = "prod",
         path: str = "export",
         stream: bool = False,
+        seconds: float = 0,
     ) -> Gateway:
-        """A REST API whose GET adds the header, in its single quotes, and is deployed."""
+        """A REST API whose GET adds the header, in its single quotes, and is deployed.
+
+        `seconds` is its time-out; 0: 29 s, or 15 minutes for a stream.
+        """
         apis = self.client("apigateway")
         api_id = (
             _named(apis.get_rest_apis()["items"], name) or apis.create_rest_api(name=name)["id"]
@@ -205,6 +209,7 @@ class Sandbox:
         apis.put_method(**where, authorizationType="NONE")
         # Without a time-out of its own, a stream ends after 29 s.
         mode = {"responseTransferMode": "STREAM", "timeoutInMillis": 900_000} if stream else {}
+        mode |= {"timeoutInMillis": int(seconds * 1000)} if seconds else {}
         apis.put_integration(
             **where,
             type="HTTP_PROXY",

@@ -7,8 +7,8 @@ What is filled, and nothing else:
 - where the settings ask for it, a function whose key of KMS is disabled does not become ready: one
   that is made is `Failed`, and one that is updated stays as it is, with a failed update;
 - the code of every version is kept (the emulator hands out that of `$LATEST` only);
-- REST: `responseTransferMode` of PutIntegration, GetExport of what is deployed, and, where the
-  settings ask for it, the refusal of unquoted mappings;
+- REST: the endpoint's type in UpdateRestApi, `responseTransferMode` of PutIntegration, GetExport of
+  what is deployed, and, where the settings ask for it, the refusal of unquoted mappings;
 - HTTP APIs: UpdateIntegration merges `requestParameters` (`""` removes), CreateDeployment with a
   stage moves the stage to it;
 - Secrets Manager (in `stored_secrets.py`): CreateSecret gives its version the caller's id, and none
@@ -45,6 +45,7 @@ _REST_INTEGRATION = re.compile(r"^/resources/[^/]+/methods/[^/]+/integration$")
 _HTTP_INTEGRATION = re.compile(r"^/integrations/[^/]+$")
 _EXPORT = re.compile(r"^/stages/([^/]+)/exports/oas30$")
 _MAPPING_PATH = re.compile(r"^/requestParameters/")
+_TYPE_PATH = re.compile(r"^(/endpointConfiguration/types)/[A-Z]+$")
 _DYNAMIC = re.compile(r"^(method\.request\.|context\.|stageVariables\.)")
 
 
@@ -70,6 +71,11 @@ class _Exchange:
 
     def json(self) -> Any:
         return json.loads(self.body) if self.body else {}
+
+    def say(self, told: Any, service: str) -> None:
+        """This instead, of which the caller has signed nothing."""
+        self.body = json.dumps(told).encode()
+        self.headers["Authorization"] = self.scope.authorization(service)
 
     def told(self) -> Any:
         return json.loads(self.answer) if self.answer else {}
@@ -181,8 +187,7 @@ class ControlPlane:
         self._functions.failed[name] = {"LastUpdateStatus": "Failed"} | {
             f"LastUpdateStatus{part}": text for part, text in reason.items()
         }
-        exchange.body = b"{}"
-        exchange.headers["Authorization"] = exchange.scope.authorization("lambda")
+        exchange.say({}, "lambda")
 
     def _show_failure(self, exchange: _Exchange, reference: str) -> None:
         failure = self._functions.failed.get(named(exchange.scope, reference).name)
@@ -201,6 +206,8 @@ class ControlPlane:
             wrong = _unquoted(exchange.json())
             if wrong is not None:
                 return _bad_mapping(wrong)
+        if exchange.method == "PATCH" and not tail:
+            _spell_out_types(exchange)
         await self._pass(exchange)
         if not exchange.ok or not exchange.writes or not api:
             return None
@@ -271,9 +278,7 @@ class ControlPlane:
         stands = (answer.json().get("requestParameters") or {}) if answer.ok else {}
         merged = stands | (wanted["requestParameters"] or {})
         wanted["requestParameters"] = {key: value for key, value in merged.items() if value}
-        exchange.body = json.dumps(wanted).encode()
-        # The caller has signed another body.
-        exchange.headers["Authorization"] = exchange.scope.authorization("apigateway")
+        exchange.say(wanted, "apigateway")
 
     async def _move_stage(self, exchange: _Exchange, api: str, deployment: str) -> None:
         if stage := exchange.json().get("stageName"):
@@ -284,6 +289,15 @@ class ControlPlane:
                 service="apigateway",
                 data={"deploymentId": deployment},
             )
+
+
+def _spell_out_types(exchange: _Exchange) -> None:
+    """The type that takes another's place becomes the list that the emulator understands."""
+    told = exchange.json()
+    for operation in told.get("patchOperations") or []:
+        if match := _TYPE_PATH.match(operation.get("path", "")):
+            operation |= {"path": match[1], "value": [operation["value"]]}
+            exchange.say(told, "apigateway")
 
 
 def _unquoted(told: dict[str, Any]) -> str | None:

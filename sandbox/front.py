@@ -60,7 +60,7 @@ class Front:
         self._control = ControlPlane(
             settings, emulator, self._functions, self._urls, self._book, self._gateways, keys
         )
-        self._buckets = Buckets(emulator, keys)
+        self._buckets = Buckets(settings, emulator, keys)
         self._secrets = StoredSecrets(emulator)
         self._simulation = Simulation(emulator)
         self._objects = GeneratedObjects(settings.generated)
@@ -99,7 +99,7 @@ class Front:
             return await self._simulation.serve(request)
         if found := self._objects.find(request):
             return await self._objects.serve(request, found)
-        if service == "s3" and self._settings.strict_access:
+        if service == "s3":
             refusal = await self._buckets.refusal(request, scope, key)
             if refusal is not None:
                 return refusal

@@ -63,11 +63,12 @@ class Api:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """The request to the backend."""
+    """The request to the backend. `seconds` is as long as the integration waits for all of it."""
 
     url: str
     headers: CIMultiDict[str]
     method: str
+    seconds: float
     streams: bool = False
 
 
@@ -228,10 +229,11 @@ class Gateways:
     async def _forward(
         self, request: web.Request, outgoing: Outgoing, kind: str
     ) -> web.StreamResponse:
-        seconds = None if outgoing.streams else self._settings.gateway_timeout
+        longest = outgoing.seconds if outgoing.streams else self._settings.gateway_timeout
+        until = asyncio.get_running_loop().time() + min(longest, outgoing.seconds)
         try:
             async with (
-                asyncio.timeout(seconds),
+                asyncio.timeout_at(until) as patience,
                 self._http.request(
                     outgoing.method,
                     URL(self._backend(outgoing.url), encoded=True),
@@ -242,7 +244,8 @@ class Gateways:
                 ) as answer,
             ):
                 if outgoing.streams:
-                    return await self._stream(request, answer)
+                    patience.reschedule(None)
+                    return await self._stream(request, answer, until)
                 return await self._buffer(answer)
         except TimeoutError as exc:
             if kind == "rest":
@@ -264,13 +267,14 @@ class Gateways:
         return web.Response(status=answer.status, headers=headers, body=bytes(body))
 
     async def _stream(
-        self, request: web.Request, answer: aiohttp.ClientResponse
+        self, request: web.Request, answer: aiohttp.ClientResponse, until: float
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=passed(answer.headers))
         bucket = Bucket(rate=self._settings.bandwidth, burst=self._settings.gateway_burst)
         relay = Relay(request, response, bucket)
         try:
-            await relay.send(b"", _parts(answer))
+            async with asyncio.timeout_at(until):
+                await relay.send(b"", _parts(answer))
         except (aiohttp.ClientError, OSError):
             relay.cut()
         return response
@@ -348,6 +352,7 @@ def _rest_outgoing(
         url=_with_query(_fill(uri, placeholders), query),
         headers=headers,
         method=request.method if method == "ANY" else method,
+        seconds=_seconds(integration),
         streams=integration.get("responseTransferMode") == "STREAM",
     )
 
@@ -389,7 +394,14 @@ def http_request(request: web.Request, stage: Stage, path: str) -> Outgoing:
             value = http_value(expression, request, variables)
             _map_header(headers, action, name, value)
     method = integration.get("integrationMethod") or "ANY"
-    return Outgoing(url, headers, request.method if method == "ANY" else method)
+    return Outgoing(
+        url, headers, request.method if method == "ANY" else method, _seconds(integration)
+    )
+
+
+def _seconds(integration: dict[str, Any]) -> float:
+    """Of an integration that names none, the emulator says how long AWS waits."""
+    return int(integration["timeoutInMillis"]) / 1000
 
 
 def _map_header(headers: CIMultiDict[str], action: str, name: str, value: str) -> None:

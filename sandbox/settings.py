@@ -50,7 +50,8 @@ class Settings:
         default=10 * MIB, metadata={"help": "largest buffered response of a gateway"}
     )
     gateway_timeout: float = field(
-        default=29.0, metadata={"help": "longest a buffered gateway waits for its backend"}
+        default=29.0,
+        metadata={"help": "longest that a buffered integration may take"},
     )
 
     concurrency: int = field(
@@ -93,6 +94,10 @@ class Settings:
     strict_access: bool = field(
         default=False,
         metadata={"help": "verify signatures, and refuse what policies and KMS keys do not allow"},
+    )
+    s3_region: str = field(
+        default="",
+        metadata={"help": "S3 is this region's endpoint: a signature for another gets 400"},
     )
     generated: dict[str, int] = field(
         default_factory=dict,

@@ -14,6 +14,7 @@ from streams.wire import checksums, headers
 from streams.wire.checksums import Checksum
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
+_REGION = re.compile(rb"<Region>([a-z]{2}(?:-[a-z]+)+-\d)</Region>")
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
 _BUSY = frozenset({"SlowDown", "ServiceUnavailable", "RequestTimeout", "InternalError"})
 # A name that stands for itself as a host under a wildcard certificate.
@@ -88,16 +89,15 @@ class S3Origin(HttpOrigin):
     def redirected(self, url: str, answer: Answer) -> str:
         region = answer.headers.get("x-amz-bucket-region", "")
         known = re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region)
-        raise errors.RedirectError(
-            f"The bucket is in {region}, and this export says another region."
-            if known
-            else "S3 answers that the bucket is elsewhere."
-        )
+        raise _elsewhere(region if known else "")
 
     async def refusal(self, answer: Answer, wanted: Wanted) -> errors.OriginError:
         if answer.status not in {400, 403, 404, 500, 503}:
             return await super().refusal(answer, wanted)
-        match = _CODE.search(await error_text(answer))
+        text = await error_text(answer)
+        if region := region_expected(text):
+            return _elsewhere(region)
+        match = _CODE.search(text)
         code = match[1].decode() if match else ""
         if code in _MISSING or answer.status == 404:
             return errors.NotFoundError()
@@ -105,6 +105,20 @@ class S3Origin(HttpOrigin):
             return errors.BusyServerError(answer.status)
         # An identity that may not list the bucket gets 403 for an object that is not there.
         return errors.AwsDeniedError(code)
+
+
+def region_expected(error: bytes) -> str:
+    """The region that a signature should have been for, where S3 says that it was for another."""
+    match = _REGION.search(error)
+    return match[1].decode() if match else ""
+
+
+def _elsewhere(region: str) -> errors.RedirectError:
+    return errors.RedirectError(
+        f"The bucket is in {region}, and this export says another region."
+        if region
+        else "S3 answers that the bucket is elsewhere."
+    )
 
 
 def is_amazon(host: str) -> bool:

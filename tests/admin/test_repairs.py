@@ -28,13 +28,13 @@ from streams.models import (
 )
 from streams.rotation import engine, starting
 from tests.admin.test_admin import ENDPOINT_FORM, stored
-from tests.doctor import conftest, test_repairs
+from tests.doctor import conftest
 from tests.doctor import test_faults as faults
 from tests.doctor.conftest import Clinic
 from tests.doctor.test_repairs import changes
 from tests.rotation.proxy import Fault, Proxy
 
-aws, account, clinic, proxy = conftest.aws, conftest.account, conftest.clinic, test_repairs.proxy
+aws, account, clinic, proxy = conftest.aws, conftest.account, conftest.clinic, conftest.proxy
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +14,23 @@ from typing import Any
 
 import hcl2
 import pytest
+import uvicorn
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
 import sandbox
+from portal.asgi import Handler
 from sandbox.client import ROLE, Sandbox
-from sandbox.settings import ACCOUNT
-from streams.models import Endpoint, Gateway, Secret, SecretFunction
+from sandbox.settings import ACCOUNT, MIB
+from streams.access import tokens
+from streams.delivery import engine as delivery
+from streams.models import Download, Endpoint, Gateway, Secret, SecretFunction
 from streams.rotation import engine
+from tests.functional.client import Answer, Exchange
+from tests.functional.conftest import until
+from tests.rotation.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLER = ROOT / "functions" / "python"
@@ -38,10 +47,20 @@ def trusting(principal: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+@pytest.fixture(autouse=True)
+def _no_messages_of_other_tests(settings: Settings, tmp_path: Path) -> None:
+    messages_in(settings, tmp_path / "messages")
+
+
+def messages_in(settings: Settings, folder: Path) -> None:
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"data_folder_in": str(folder)}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options
+
+
 @pytest.fixture(scope="package")
 def aws() -> Iterator[Sandbox]:
-    # Nothing here is about how changes spread.
-    settings = sandbox.Settings(propagation_seconds=0.01, strict_access=True)
+    # Nothing here is about how changes spread. The rate is AWS's.
+    settings = sandbox.Settings(propagation_seconds=0.01, strict_access=True, bandwidth=2 * MIB)
     with sandbox.running(settings) as running:
         # Functions run under it, which must be there where access is strict.
         running.client("iam").create_role(
@@ -128,8 +147,15 @@ class Clinic:
             Environment={"Variables": {name: held for name, held in wanted.items() if held}},
         )
 
-    def rest(self, *, value: str = "", stream: bool = False) -> Gateway:
-        made = self.aws.rest_api(self.name, self.url, HEADER, value or self.value, stream=stream)
+    def export(self, size: int) -> None:
+        """Its function has a file of so many bytes."""
+        self.aws.put_object("exports", f"{self.name}.csv", bytes(size))
+        self.set_variables(EXPORT_KEY=f"{self.name}.csv")
+
+    def rest(self, *, value: str = "", stream: bool = False, seconds: float = 0) -> Gateway:
+        made = self.aws.rest_api(
+            self.name, self.url, HEADER, value or self.value, stream=stream, seconds=seconds
+        )
         Endpoint.objects.create(
             slug="through-rest", title="Orders, REST", kind="gateway", url=made.url
         )
@@ -193,6 +219,16 @@ def clinic(account: Sandbox) -> Iterator[Clinic]:
     made = Clinic(aws, name, value, url, secret)
     yield made
     assert value not in made.told
+
+
+@pytest.fixture
+def proxy(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Between the portal and AWS; what breaks things goes past it."""
+    made = Proxy(clinic.aws.url, lambda: None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+    engine.account.cache_clear()
+    yield made
+    made.close()
 
 
 def allowing(*statements: tuple[str, str]) -> str:
@@ -285,6 +321,37 @@ def portal(clinic: Clinic, user: User) -> Identified:
     made.may_rotate()
     made.may_be_simulated()
     return made
+
+
+class _Server(uvicorn.Server):
+    """Ends what its downloads share, as the portal's own does."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await delivery.shut_down()
+
+
+@pytest.fixture
+def upstream() -> Iterator[int]:
+    """The port of the portal itself, which serves in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        # A handler of its own: it reads the settings when it is made.
+        server = _Server(uvicorn.Config(Handler(), lifespan="off", log_config=None))
+        thread = threading.Thread(target=server.run, args=([sock],))
+        thread.start()
+        yield sock.getsockname()[1]
+        server.should_exit = True
+        thread.join(10)
+
+
+def downloaded(port: int, slug: str) -> Answer:
+    """What an operator gets of an export; its record has ended then."""
+    user, _ = get_user_model().objects.get_or_create(username="op", is_staff=True)
+    token = tokens.issue(user)
+    path = f"/exports/{slug}/download"
+    answer = Exchange(port, path, f"Authorization: Bearer {token}").read()
+    assert until(lambda: not Download.objects.filter(finished_at=None).exists())
+    return answer
 
 
 class Plain(http.server.BaseHTTPRequestHandler):

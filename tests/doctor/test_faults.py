@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.client import ROLE, zipped
 from streams.models import Endpoint, SecretFunction
+from tests.doctor import commands
 from tests.doctor.conftest import HANDLER, OTHERS, Clinic, check_terraform
 
 OTHER = "other-" + "o" * 32
@@ -195,8 +196,7 @@ def _url_of_an_invoked_function_is_for_everybody(clinic: Clinic) -> None:
 
 
 def _time_is_short(clinic: Clinic) -> None:
-    clinic.aws.put_object("exports", f"{clinic.name}.csv", b"x" * (11 << 20))
-    clinic.set_variables(EXPORT_KEY=f"{clinic.name}.csv")
+    clinic.export(11 << 20)
     clinic.functions.update_function_configuration(FunctionName=clinic.name, Timeout=1)
 
 
@@ -245,6 +245,7 @@ def test_exactly_that_fault_is_found(
     assert [finding["id"] for finding in told["findings"]] == [identity]
     assert clinic.status == status
     check_terraform(identity, told["findings"][0]["terraform"])
+    commands.check(identity, told["findings"][0]["cli"])
     assert all(told["findings"][0][part] for part in ("sentence", "consequence", "fix"))
     assert OTHER not in clinic.told
 

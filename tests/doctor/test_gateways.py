@@ -1,18 +1,27 @@
 """One fault at a time of a gateway: exactly its finding appears, and not what follows from it."""
 
 import io
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from streams.doctor.checks import gateways as checks
-from streams.models import Download, Endpoint, Gateway, Secret
-from tests.doctor.conftest import HANDLER, HEADER, OTHERS, Clinic, check_terraform, resources
+from streams.models import Endpoint, Gateway, Secret
+from tests.doctor import commands
+from tests.doctor.conftest import (
+    HANDLER,
+    HEADER,
+    OTHERS,
+    Clinic,
+    check_terraform,
+    downloaded,
+    resources,
+)
 
 OTHER = "other-" + "o" * 32
 
@@ -175,17 +184,13 @@ def _calls_the_function_past_its_url(clinic: Clinic) -> None:
 
 
 def _too_large(clinic: Clinic) -> None:
-    clinic.aws.put_object("exports", f"{clinic.name}.csv", b"x" * (11 << 20))
-    clinic.set_variables(EXPORT_KEY=f"{clinic.name}.csv")
+    clinic.export(11 << 20)
     clinic.rest()
 
 
-def _gave_up(clinic: Clinic) -> None:
-    clinic.rest()
-    Download.objects.create(
-        endpoint=Endpoint.objects.get(slug="through-rest"), slug="through-rest", state="failed",
-        reason="gateway_limit", finished_at=timezone.now(),
-    )  # fmt: skip
+def _streams_for_too_short_a_time(clinic: Clinic) -> None:
+    clinic.export(14 << 20)
+    clinic.rest(stream=True, seconds=1)
 
 
 def _streams_by_way_of_cloudfront(clinic: Clinic) -> None:
@@ -200,7 +205,7 @@ FAULTS = [
     ("integration-type", _of_another_type, 1),
     ("integration-type", _calls_the_function_past_its_url, 1),
     ("gateway-size", _too_large, 1),
-    ("gateway-time", _gave_up, 0),
+    ("gateway-time", _streams_for_too_short_a_time, 0),
     ("gateway-edge-idle", _streams_by_way_of_cloudfront, 0),
     ("mapping-absent", _absent, 1),
     ("mapping-unquoted", _unquoted, 1),
@@ -230,6 +235,7 @@ def test_exactly_that_fault_is_found(
     assert [finding["id"] for finding in told["findings"]] == [identity]
     assert clinic.status == status
     check_terraform(identity, told["findings"][0]["terraform"])
+    commands.check(identity, told["findings"][0]["cli"])
     assert told["findings"][0]["secret"] == "orders"
     assert OTHER not in clinic.told
 
@@ -247,6 +253,29 @@ def test_terraform_quotes_a_value_for_a_rest_api_alone(clinic: Clinic) -> None:
 
     assert list(quoted.values()) == ["\"'${var.orders_value}'\""]
     assert list(raw.values()) == ['"${var.orders_value}"']
+
+
+@pytest.mark.slow
+@pytest.mark.shows("gateway-time")
+def test_a_download_that_a_gateway_gives_up_is_told_and_goes_through_when_mended_as_told(
+    clinic: Clinic, upstream: int
+) -> None:
+    """The function sends no more than AWS lets it: its file takes a second and a half."""
+    size = 9 << 20
+    clinic.export(size)
+    clinic.rest(seconds=1)
+    assert clinic.run()["findings"] == []
+
+    refused = downloaded(upstream, "through-rest")
+    (finding,) = clinic.run()["findings"]
+
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (502, "gateway_limit")
+    assert (finding["id"], finding["severity"], clinic.status) == ("gateway-time", "warning", 0)
+    assert "is ended after 1 s, and it gave up on the last download." in finding["sentence"]
+    check_terraform("gateway-time", finding["terraform"])
+    commands.do(clinic.aws, finding["cli"])
+    assert downloaded(upstream, "through-rest").body == bytes(size)
+    assert clinic.run()["findings"] == []
 
 
 @pytest.mark.slow
@@ -274,5 +303,5 @@ def test_a_stage_that_went_back_to_before_the_rotation_is_found_and_mended(
     check_terraform("stage-older", finding["terraform"])
     (line,) = finding["cli"]
     assert line.startswith("aws apigatewayv2 create-deployment")
-    apis.create_deployment(**where)
+    commands.do(clinic.aws, [line])
     assert clinic.run()["findings"] == []

@@ -10,6 +10,7 @@ import pytest
 from sandbox.client import Sandbox
 from streams.models import Endpoint
 from streams.rotation import engine
+from tests.doctor import commands
 from tests.doctor.conftest import Identified, check_terraform, examined
 from tests.doctor.serving import Handler, send, serving
 
@@ -87,10 +88,9 @@ def test_the_policy_that_it_advises_mends_it(portal: Identified) -> None:
 
     for finding in found[len(unreadable) :]:
         (line,) = finding["cli"]
-        words = shlex.split(line)
-        assert words[:4] == ["aws", "iam", "put-user-policy", "--user-name"]
-        assert words[-1] in finding["fix"]
-        portal.iam.put_user_policy(UserName=words[4], PolicyName=words[6], PolicyDocument=words[8])
+        assert line.startswith("aws iam put-user-policy")
+        assert shlex.split(line)[-1] in finding["fix"]
+        commands.do(portal.aws, [line])
 
     assert portal.clinic.run()["findings"] == []
 

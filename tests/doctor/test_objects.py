@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+import sandbox
 from sandbox.client import Sandbox
 from streams.models import Endpoint
 from streams.rotation import engine
+from tests.doctor import commands
 from tests.doctor.conftest import User, allowing, check_terraform, examined
-from tests.doctor.serving import Handler, send, serving
+from tests.functional.conftest import until
 
 BODY = b"a,b\n1,2\n"
 
@@ -152,31 +154,57 @@ def test_what_s3_refuses_is_told_by_its_cause_and_what_is_advised_mends_it(
     assert left == ["object-list-refused"] * (break_it is _nothing_is_allowed)
 
 
-def test_a_bucket_that_is_said_to_be_where_it_is_is_found_well(s3: Sandbox) -> None:
-    _bucket_is_elsewhere(s3)
+@pytest.mark.slow
+def test_an_archived_object_is_found_well_when_it_was_restored_as_told(s3: Sandbox) -> None:
+    _is_archived(s3)
     (finding,) = examined()[1]["findings"]
 
-    Endpoint.objects.update(region=finding["fix"].rpartition(": ")[2].rstrip("."))
+    commands.do(s3, finding["cli"])
+
+    for still in examined()[1]["findings"]:
+        assert (still["fix"].partition(":")[0], still["cli"]) == ("It is being restored", [])
+    assert until(lambda: not examined()[1]["findings"], 30)
+
+
+def test_an_object_that_was_uploaded_in_parts_is_found_well_when_it_was_uploaded_as_one(
+    s3: Sandbox,
+) -> None:
+    _has_no_checksum_of_the_whole(s3)
+    (finding,) = examined()[1]["findings"]
+    assert "it keeps one of its parts alone" in finding["sentence"]
+
+    s3.put_object("exports", "parts.csv", BODY)
 
     assert examined()[1]["findings"] == []
 
 
-def test_a_signature_for_another_region_is_told_by_the_bucket_s(
+def _registered_where_it_is_told_to_be() -> None:
+    (finding,) = examined()[1]["findings"]
+    assert finding["id"] == "object-elsewhere"
+    assert finding["evidence"] == ["region, as S3 tells it: us-west-2"]
+    Endpoint.objects.update(region=finding["fix"].rpartition(": ")[2].rstrip("."))
+
+
+def test_a_bucket_that_is_said_to_be_where_it_is_is_found_well(s3: Sandbox) -> None:
+    _bucket_is_elsewhere(s3)
+
+    _registered_where_it_is_told_to_be()
+
+    assert examined()[1]["findings"] == []
+
+
+def test_a_region_s_own_endpoint_tells_for_which_region_it_wants_a_signature(
     s3: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In S3's words: its endpoint for all regions does so, and the stand-in redirects."""
-
-    def malformed(handler: Handler) -> None:
-        body = b"<Error><Code>AuthorizationHeaderMalformed</Code></Error>"
-        send(handler, 400, body, x_amz_bucket_region="us-west-2")
-
-    with serving(malformed) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+    """It refuses instead of redirecting, and names it in its error alone."""
+    with sandbox.running(sandbox.Settings(strict_access=True, s3_region="us-west-2")) as west:
+        replace(west, region="us-west-2").put_object("exports", "orders.csv", BODY)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", west.url)
         engine.account.cache_clear()
-        (finding,) = examined()[1]["findings"]
 
-    assert finding["id"] == "object-elsewhere"
-    assert "us-west-2" in finding["sentence"]
+        _registered_where_it_is_told_to_be()
+
+        assert examined()[1]["findings"] == []
 
 
 @pytest.mark.parametrize("body", [BODY, b""])

@@ -16,33 +16,31 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
-from django.db import connection, transaction
-from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
+from django.db import transaction
 from pytest_django.fixtures import Settings
 
 from streams.doctor.broker import worker_answers
 from streams.doctor.facts import PortalFacts
 from streams.doctor.run import judged
-from streams.models import Channel, DriftCheck, Endpoint, Installation, Secret
-from streams.tasks import advance_due
+from streams.models import Channel, Endpoint, Installation, Notice, Secret
+from streams.tasks import advance_due, send_notice
 from tests import clocks
-from tests.doctor.conftest import doctor
+from tests.doctor.conftest import doctor, messages_in
 from tests.functional.brokers import broker
 from tests.functional.conftest import until
+from tests.notices.conftest import receiver
+from tests.notices.receivers import Receiver
+
+__all__ = ["receiver"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
+HOUR = timedelta(hours=1)
 VALUE = "value-" + "v" * 32
 MANIFEST = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
     }
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_messages_of_other_tests(settings: Settings, tmp_path: Path) -> None:
-    _messages_in(settings, tmp_path / "messages")
 
 
 def _other_key(settings: Settings) -> None:
@@ -63,27 +61,22 @@ def _no_broker(settings: Settings) -> None:
 def _no_folder_for_messages(settings: Settings) -> None:
     folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR)) / "messages"
     folder.touch()
-    _messages_in(settings, folder)
-
-
-def _messages_in(settings: Settings, folder: Path) -> None:
-    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"data_folder_in": str(folder)}
-    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options
+    messages_in(settings, folder)
 
 
 def _no_tick(_: Settings) -> None:
-    with clocks.moved(-timedelta(hours=1)):
+    with clocks.moved(-HOUR):
         Installation.objects.here()
 
 
 def _no_tick_any_more(_: Settings) -> None:
-    with clocks.moved(-timedelta(hours=1)):
+    with clocks.moved(-HOUR):
         Installation.objects.tick()
 
 
 def _nobody_takes_messages(settings: Settings) -> None:
     folder = Path(tempfile.mkdtemp(dir=settings.STATE_DIR))
-    _messages_in(settings, folder)
+    messages_in(settings, folder)
     message = folder / "1_a.celery.msg"
     message.touch()
     os.utime(message, (time.time() - 120,) * 2)
@@ -92,8 +85,14 @@ def _nobody_takes_messages(settings: Settings) -> None:
 
 
 def _work_is_left(_: Settings) -> None:
-    secret = Secret.objects.create(name="orders")
-    DriftCheck.objects.create(secret=secret, due_at=timezone.now() - timedelta(hours=1))
+    channel = Channel.objects.create(name="ops", kind="webhook", address="https://example.com")
+    _nobody_tells(channel)
+
+
+def _nobody_tells(channel: Channel) -> Notice:
+    """What somebody has asked for an hour ago."""
+    with clocks.moved(-HOUR):
+        return Notice.objects.test(channel, by="ada")
 
 
 def _debug(settings: Settings) -> None:
@@ -174,10 +173,11 @@ def test_each_value_that_no_key_decrypts_is_named(settings: Settings) -> None:
     assert "orders version 1, the key of channel ops" in finding["sentence"]
 
 
-def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick(
-    settings: Settings,
+def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick_until_it_is_done(
+    settings: Settings, receiver: Receiver
 ) -> None:
-    _work_is_left(settings)
+    hook = Channel.objects.create(name="hook", kind="webhook", address=receiver.url)
+    notice = _nobody_tells(hook)
     _no_tick_any_more(settings)
 
     _, told = examined()
@@ -187,6 +187,10 @@ def test_work_that_a_dead_scheduler_leaves_is_told_once_with_its_last_tick(
         "portal-scheduler",
         ["last tick: 60 minutes ago"],
     )
+    advance_due()
+    send_notice(str(notice.pk))
+    assert len(receiver.posts) == 1
+    assert examined()[1]["findings"] == []
 
 
 def test_a_tick_is_what_the_doctor_looks_for(settings: Settings) -> None:
@@ -197,6 +201,7 @@ def test_a_tick_is_what_the_doctor_looks_for(settings: Settings) -> None:
     assert examined()[1]["findings"] == []
 
 
+@pytest.mark.shows("portal-worker")
 def test_a_broker_that_no_worker_listens_to(settings: Settings, tmp_path: Path) -> None:
     _no_tick(settings)
     redis = broker("redis", tmp_path / "redis")
@@ -234,20 +239,22 @@ def test_a_worker_without_the_scheduler_is_told_from_none(
 
 @pytest.fixture
 def _an_older_database() -> Iterator[None]:
-    recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("sessions", "0001_initial")
+    call_command("migrate", "sessions", "zero", verbosity=0)
     yield
-    recorder.record_applied("sessions", "0001_initial")
+    call_command("migrate", verbosity=0)
 
 
 @pytest.mark.shows("portal-migrations")
 @pytest.mark.usefixtures("_an_older_database")
-def test_a_database_that_lacks_a_migration_is_told() -> None:
+def test_a_database_that_lacks_a_migration_is_told_until_it_is_migrated_as_told() -> None:
     status, told = examined()
 
     (finding,) = told["findings"]
     assert (status, finding["id"]) == (1, "portal-migrations")
     assert finding["evidence"] == ["sessions.0001_initial"]
+    assert finding["cli"] == ["manage.py migrate"]
+    call_command("migrate", verbosity=0)
+    assert examined()[1]["findings"] == []
 
 
 @pytest.mark.parametrize("host", ["exports.example.com", ".example.com"])

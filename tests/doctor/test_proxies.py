@@ -2,23 +2,19 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import time_machine
-import uvicorn
 from django.core import signing
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from bench import certificates
-from portal.asgi import Handler
 from streams.doctor import front, installation
 from streams.doctor.run import judged
 from tests.functional.brokers import answers, free_port
@@ -47,20 +43,6 @@ FAULTS: list[tuple[str, str]] = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
     return certificates.make(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def upstream() -> Iterator[int]:
-    """The port of the portal itself, which serves in a thread."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        # A handler of its own: it reads the settings when it is made.
-        config = uvicorn.Config(Handler(), lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([sock],))
-        thread.start()
-        yield sock.getsockname()[1]
-        server.should_exit = True
-        thread.join(10)
 
 
 @pytest.fixture

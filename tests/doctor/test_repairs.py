@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +74,6 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]
     told: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr("streams.audit.record", lambda action, **also: told.append((action, also)))
     return told
-
-
-@pytest.fixture
-def proxy(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Between the portal and AWS; what breaks things goes past it."""
-    made = Proxy(clinic.aws.url, lambda: None)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
-    engine.account.cache_clear()
-    yield made
-    made.close()
 
 
 def found(clinic: Clinic) -> Finding:

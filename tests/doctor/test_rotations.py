@@ -6,26 +6,19 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db.models.functions import Now
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from streams.models import Endpoint, Rotation, SecretFunction
+from streams.models import Endpoint, Rotation, RotationState, SecretFunction
 from streams.rotation import starting
+from streams.tasks import advance_due, advance_rotation
+from tests import clocks
+from tests.doctor import commands
 from tests.doctor.conftest import Clinic, Identified
 from tests.doctor.test_faults import _alias
+from tests.functional.conftest import until
+from tests.rotation.proxy import Proxy
 
 HOUR = timedelta(hours=1)
-
-
-def _begun(clinic: Clinic) -> Rotation:
-    """One that has made a new value and has gone no further."""
-    rotation = starting.start(clinic.secret, by="ada")
-    new = clinic.secret.versions.create(
-        number=2, value="n" * 32, fingerprint="f" * 12, state="pending"
-    )
-    Rotation.objects.update(new=new, step="admit", step_at=Now() - HOUR, stretch_at=Now() - HOUR)
-    return rotation
 
 
 def _rotate(*words: str) -> None:
@@ -58,40 +51,44 @@ def test_a_stuck_rotation_is_told_with_its_values_and_how_to_resume_it(
     assert f"{clinic.name} $LATEST, SECRET_HEADER: {held}" in finding["evidence"]
     assert any(line.endswith(f", deployed: {held}") for line in finding["evidence"])
 
-    _rotate("--resume")
+    commands.do(clinic.aws, finding["cli"])
     assert clinic.run()["findings"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.shows("rotation-slow")
-def test_one_that_waits_for_an_hour_is_told_and_one_that_may_wait_so_long_is_not(
-    clinic: Clinic, settings: Settings
+def test_a_rotation_whose_function_is_updated_for_an_hour_is_told_until_it_comes_forward(
+    clinic: Clinic, proxy: Proxy, settings: Settings
 ) -> None:
-    _begun(clinic)
-    Rotation.objects.update(waiting="The function is being updated.")
+    settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = 0.2
+    proxy.updating = True
+    with clocks.database_moved(-HOUR):
+        rotation = starting.start(clinic.secret, by="ada")
+        advance_rotation(rotation.pk)
 
+    assert [one["id"] for one in clinic.run()["findings"]] == ["portal-scheduler"]
+    advance_due()
+    advance_rotation(rotation.pk)
     (finding,) = clinic.run()["findings"]
+
+    assert (finding["id"], finding["severity"], clinic.status) == ("rotation-slow", "error", 1)
+    told = "at the step admit for 60 minutes. It waits for: The function is being updated."
+    assert told in finding["sentence"]
     settings.ROTATION_DRAIN = 7200.0
-    patient = clinic.run()["findings"]
+    assert clinic.run()["findings"] == [], "it may wait so long"
 
-    assert finding["id"] == "rotation-slow"
-    assert "for 60 minutes. It waits for: The function is being updated." in finding["sentence"]
-    assert patient == []
-
-
-def test_without_a_worker_the_worker_is_the_finding(clinic: Clinic) -> None:
-    _begun(clinic)
-    Rotation.objects.update(due_at=timezone.now() - HOUR)
-
-    (finding,) = clinic.run()["findings"]
-
-    assert finding["id"] == "portal-scheduler"
-
-
-def test_one_that_came_forward_a_moment_ago_is_no_fault(clinic: Clinic) -> None:
-    rotation = _begun(clinic)
-    rotation.events.create(step="admit", text="The mapping holds the new value.")
-
+    settings.ROTATION_DRAIN = 60.0
+    proxy.updating = False
+    assert until(lambda: advance_rotation(rotation.pk) or _step() == "drain", 30)
+    assert clinic.run()["findings"] == [], "it came forward a moment ago"
+    settings.ROTATION_DRAIN = 0.2
+    commands.do(clinic.aws, finding["cli"])
+    assert Rotation.objects.get().state == RotationState.COMPLETED
     assert clinic.run()["findings"] == []
+
+
+def _step() -> str:
+    return Rotation.objects.get().step
 
 
 def _pair(clinic: Clinic) -> None:

@@ -97,13 +97,15 @@ class Proxy:
     """`url` is boto3's endpoint. Faults come to the nth call of an operation, such as
     `lambda:UpdateFunctionConfiguration`; `on_kill` ends the process that made it.
 
-    What hangs is reset after `hang` seconds, unless its client gives up before.
+    What hangs is reset after `hang` seconds, unless its client gives up before. While `updating`,
+    each function says that it is still being updated.
     """
 
     def __init__(self, target: str, on_kill: Callable[[], None], *, hang: float = 1.0) -> None:
         self.target = urlsplit(target)
         self.on_kill = on_kill
         self.hang = hang
+        self.updating = False
         self.calls: list[Call] = []
         self.injected: list[tuple[str, Fault]] = []
         self._planned: list[_Planned] = []
@@ -238,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
                 proxy.on_kill()
             self._drop()
             return
+        if proxy.updating and call.operation == "GetFunctionConfiguration":
+            content = json.dumps(json.loads(content) | {"LastUpdateStatus": "InProgress"}).encode()
         kept = [pair for pair in answer.getheaders() if pair[0].lower() not in _HOP]
         self._answer(call, answer.status, kept, content)
 

@@ -108,4 +108,5 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         drain_on_disconnect=False,
         strict_mappings=True,
         strict_updates=True,
+        s3_region="eu-central-1",
     )

@@ -68,6 +68,19 @@ def test_the_transfer_mode_of_an_integration_is_kept(usual: Running) -> None:
     assert integration["responseTransferMode"] == "STREAM"
 
 
+def test_a_rest_api_becomes_one_of_another_type(usual: Running) -> None:
+    apis = usual.aws.client("apigateway")
+    edge = {"types": ["EDGE"]}
+    api = apis.create_rest_api(name="edge", endpointConfiguration=edge)["id"]
+
+    path = "/endpointConfiguration/types/EDGE"
+    apis.update_rest_api(
+        restApiId=api, patchOperations=[{"op": "replace", "path": path, "value": "REGIONAL"}]
+    )
+
+    assert apis.get_rest_api(restApiId=api)["endpointConfiguration"]["types"] == ["REGIONAL"]
+
+
 def test_a_deployment_moves_the_stage_of_an_http_api(usual: Running) -> None:
     url = usual.deploy("echo")
     gateway = usual.aws.http_api(

@@ -204,6 +204,22 @@ def test_a_stream_that_breaks_is_cut_by_the_gateway_too(usual: Running) -> None:
     assert answer.body == b"half a body"
 
 
+def test_a_stream_that_takes_longer_than_its_time_out_is_cut(usual: Running) -> None:
+    gateway = rest(usual, "s3cret", "midway", stream=True, seconds=1)
+
+    answer = get(f"{gateway.url}?how=hang")
+
+    assert answer.cut
+    assert answer.body == b"half a body"
+
+
+def test_a_buffered_gateway_waits_for_as_long_as_its_integration_says(usual: Running) -> None:
+    gateway = rest(usual, "s3cret", "slow", seconds=0.5)
+
+    assert get(f"{gateway.url}?seconds=0").status == 200
+    assert get(f"{gateway.url}?seconds=1").status == 504
+
+
 def test_a_buffered_gateway_answers_502_for_a_broken_backend(usual: Running) -> None:
     assert get(f"{rest(usual, 's3cret', 'midway').url}?how=die").status == 502
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 import sandbox
 from sandbox.client import ROLE, Sandbox
+from tests.sandbox.conftest import Running
 
 RUNTIME = Path(__file__).parent / "runtime"
 WHERE = {"Bucket": "exports", "Key": "orders.csv"}
@@ -99,17 +100,38 @@ def test_an_object_opens_for_those_alone_who_may_use_its_key_while_it_is_enabled
     assert refused(strict.client("s3").get_object, **where) == "KMS.DisabledException"
 
 
+def first_answer(aws: Sandbox, bucket: str) -> Any:
+    """What becomes of a request for an object there. The SDK follows to where it is."""
+    answers = []
+    s3 = aws.client("s3")
+    s3.meta.events.register("needs-retry.s3", lambda response, **_: answers.append(response))
+
+    assert s3.get_object(Bucket=bucket, Key="orders.csv")["Body"].read() == b"a,b\n"
+    return answers[0]
+
+
 def test_a_bucket_is_in_one_region(strict: Sandbox) -> None:
     replace(strict, region="us-west-2").put_object("west", "orders.csv", b"a,b\n")
-    calls = []
-    s3 = strict.client("s3")
-    s3.meta.events.register("needs-retry.s3", lambda response, **_: calls.append(response[0]))
 
-    # The SDK follows to where it is.
-    s3.get_object(Bucket="west", Key="orders.csv")
+    http, _ = first_answer(strict, "west")
 
-    assert calls[0].status_code == 301
-    assert calls[0].headers["x-amz-bucket-region"] == "us-west-2"
+    assert http.status_code == 301
+    assert http.headers["x-amz-bucket-region"] == "us-west-2"
+
+
+def test_the_endpoint_of_one_region_refuses_signatures_for_another(tuned: Running) -> None:
+    tuned.aws.put_object("here", "orders.csv", b"a,b\n")
+
+    http, told = first_answer(replace(tuned.aws, region="us-west-2"), "here")
+
+    assert http.status_code == 400
+    assert told["Error"] == {
+        "Code": "AuthorizationHeaderMalformed",
+        "Message": "The authorization header is malformed; the region 'us-west-2' is wrong; "
+        "expecting 'eu-central-1'",
+        "Region": "eu-central-1",
+    }
+    assert "x-amz-bucket-region" not in http.headers
 
 
 def test_a_function_whose_key_is_disabled_does_not_become_ready(strict: Sandbox) -> None:

@@ -95,7 +95,7 @@ def integration_type(gateway: GatewayFacts) -> Iterator[Found]:
             f"{gateway.name} has an integration of type {saved.type}.",
             f"Make it {PASSES}, with the function's URL as its address, and deploy the stage.",
             evidence=(f"type: {saved.type}",),
-            cli=(_proxy_cli(gateway), *_repair(gateway)),
+            cli=(*_proxy_cli(gateway), *_repair(gateway)),
             terraform=terraform.integration(gateway, **_as_proxy(gateway)),
         )
 
@@ -418,18 +418,19 @@ def _as_proxy(gateway: GatewayFacts) -> dict[str, str]:
     return {kind: PASSES, method: "GET", **_address(gateway, _url(gateway))}
 
 
-def _proxy_cli(gateway: GatewayFacts) -> str:
+def _proxy_cli(gateway: GatewayFacts) -> tuple[str, ...]:
     if gateway.type == "http":
-        return integration(
-            gateway, **{"integration-type": PASSES, "integration-uri": _url(gateway)}
-        )
+        wanted = {"integration-type": PASSES, "integration-uri": _url(gateway)}
+        return (integration(gateway, **wanted),)
     # The type of a REST API's integration cannot be changed: it is put anew, without its mapping.
     where = gateway.where
-    return aws(
+    put = aws(
         gateway, "put-integration", "--resource-id", where["resource_id"],
         "--http-method", where["method"], "--type", PASSES, "--integration-http-method", "GET",
         "--uri", _url(gateway),
     )  # fmt: skip
+    # Who puts the mapping back deploys it only where the stage has another one.
+    return put, deployment(gateway)
 
 
 def _address(gateway: GatewayFacts, url: str) -> dict[str, str]:

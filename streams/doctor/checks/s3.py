@@ -31,13 +31,12 @@ _REFUSALS = frozenset({"AccessDenied", "AllAccessDisabled", ""})
 def region(endpoint: EndpointFacts) -> Iterator[Found]:
     answer, told = _asked(endpoint)
     elsewhere = told.bucket_region not in {"", endpoint.region}
-    # S3 redirects, or calls the signature one for the wrong region.
-    if elsewhere and answer.code in {RedirectError.code, AwsDeniedError.code}:
+    if elsewhere and answer.code == RedirectError.code:
         yield Found(
             f"The bucket of {endpoint.place} is in {told.bucket_region}, and {endpoint.endpoint} "
             f"is registered with {endpoint.region}.",
             f"Register the endpoint with region: {told.bucket_region}.",
-            evidence=(f"x-amz-bucket-region: {told.bucket_region}",),
+            evidence=(f"region, as S3 tells it: {told.bucket_region}",),
         )
 
 
