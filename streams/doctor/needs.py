@@ -146,8 +146,13 @@ def _of_gateway(owner: Owner, row: Gateway, use: Need | None) -> Iterator[Questi
     if use == Need.ROTATE:
         export = f"{stage}/exports/oas30" if rest else f"{api}/exports/OAS30"
         # Where else the header is sent from, and what a deployment would publish besides.
-        others = (f"{api}/resources", f"{api}/resources/{row.resource_id}") if rest else ()
+        others: tuple[str, ...] = (f"{api}/routes",)
+        if rest:
+            others = (f"{api}/resources", f"{api}/resources/{row.resource_id}")
         yield Question(use, ("apigateway:GET",), (integration, stage, export, *others))
+        if rest:
+            # Whether a stream goes through an edge location, where it may pause for less long.
+            yield Question(Need.LOOK, ("apigateway:GET",), (api,))
 
 
 def _others(owner: Owner) -> Iterable[Question]:

@@ -8,7 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from streams.doctor import run
 from streams.models import Endpoint, Rotation, RotationState, SecretFunction
+from streams.rotation import engine
 from tests.doctor.conftest import Identified
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +31,7 @@ def allowed(policy: dict[str, Any]) -> dict[tuple[str, ...], list[str]]:
 @pytest.mark.slow
 def test_it_is_enough_to_rotate_and_for_the_doctor(portal: Identified, settings: Settings) -> None:
     settings.ROTATION_SETTLE = settings.ROTATION_PROPAGATION = settings.ROTATION_DRAIN = 0.2
-    portal.clinic.rest()
+    portal.clinic.rest(stream=True)
     portal.clinic.http()
     portal.may_no_more("rotate")
     account = portal.function.split(":")[4]
@@ -41,6 +43,8 @@ def test_it_is_enough_to_rotate_and_for_the_doctor(portal: Identified, settings:
     )
 
     assert portal.clinic.run()["findings"] == []
+    report = run.examine(None, engine.account(), seconds=60, say=lambda _: None)
+    assert "gateway-edge-idle" in {one.check.id for one in report.passes}
     call_command("rotate", portal.clinic.secret.name, "--wait", stdout=StringIO())
     assert Rotation.objects.get().state == RotationState.COMPLETED
     # Without any one of its statements it is not.
@@ -78,6 +82,15 @@ def test_the_web_process_may_fetch_and_rotate_nothing(portal: Identified) -> Non
     assert allowed(printed("--role", f"arn:aws:iam::{ACCOUNT}:role/other")) == {
         ("s3:GetObject",): ["arn:aws:s3:::exports/c.csv"]
     }
+
+
+def test_routes_tell_which_of_two_integrations_with_the_header_is_ours(portal: Identified) -> None:
+    gateway = portal.clinic.http()
+
+    found = allowed(printed("--region", portal.aws.region))
+
+    [places] = [places for actions, places in found.items() if actions == ("apigateway:GET",)]
+    assert any(place.endswith(f"/apis/{gateway.api_id}/routes") for place in places)
 
 
 def test_where_a_value_stands_in_secrets_manager_it_may_be_kept_there(portal: Identified) -> None:

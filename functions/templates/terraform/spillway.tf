@@ -122,6 +122,7 @@ data "aws_iam_policy_document" "worker" {
       sid     = "ReadTheRestApi"
       actions = ["apigateway:GET"]
       resources = [
+        local.rest,
         "${local.rest}/resources",
         "${local.rest}/resources/*",
         local.rest_stage,
@@ -156,7 +157,12 @@ data "aws_iam_policy_document" "worker" {
     content {
       sid       = "ReadTheHttpApi"
       actions   = ["apigateway:GET"]
-      resources = [local.http_integration, local.http_stage, "${local.http}/exports/*"]
+      resources = [
+        local.http_integration,
+        local.http_stage,
+        "${local.http}/routes",
+        "${local.http}/exports/*",
+      ]
     }
   }
 
