@@ -46,7 +46,7 @@ def _user(request: HttpRequest) -> User:
 def catalogue(request: HttpRequest) -> HttpResponse:
     """Every export that this user may have, or those that `?q=` finds."""
     query = request.GET.get("q", "").strip()
-    whole = Download.objects.filter(endpoint=OuterRef("pk"), state=State.COMPLETE, first=0)
+    whole = Download.objects.whole().filter(endpoint=OuterRef("pk"))
     # What others fetch by one's links is not one's own.
     mine = Download.objects.filter(
         endpoint=OuterRef("pk"), user=_user(request), counted__isnull=True
@@ -89,9 +89,9 @@ def export(request: HttpRequest, slug: str) -> HttpResponse:
     """One export: its button, its progress, how to fetch it otherwise, and what happened before."""
     endpoint = get_object_or_404(Endpoint.objects.visible_to(_user(request)), slug=slug)
     rows = progress.rows_of(_user(request), endpoint)
-    sent = next((row for row in rows if row.state == State.COMPLETE), None)
+    sent = next((row for row in rows if row.reached_end), None)
     form, query = _parameters(request, endpoint)
-    whole = endpoint.downloads.filter(state=State.COMPLETE, first=0)
+    whole = endpoint.downloads.whole()
     # What others chose of it has another size.
     known = None if form else whole.filter(bundle=None).order_by("-started_at").first()
     address = _address(endpoint, query or "")

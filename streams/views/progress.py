@@ -150,6 +150,8 @@ def shown(row: Download) -> dict[str, Any]:
         "size": row.size,
         "total": row.total,
         "first": row.first,
+        "is_whole": row.is_whole,
+        "reached_end": row.reached_end,
         "filename": row.filename,
         "resumable": row.resumable,
         "offloaded": row.offloaded,
