@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -29,6 +28,7 @@ from streams.delivery.parameters import Parameters, ParametersError, checked
 from streams.models import Download, Endpoint, Health, PartDigests, Scope, State, User
 from streams.notices import ready
 from streams.views import commands, progress
+from streams.views.doors import signed_in
 from streams.views.progress import SHOWN
 
 RECENT = 3
@@ -40,7 +40,7 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
@@ -82,7 +82,7 @@ def _recent(exports: Iterable[Any]) -> list[Any]:
     return latest if len(latest) < len(list(exports)) else []
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def export(request: HttpRequest, slug: str) -> HttpResponse:
@@ -125,7 +125,7 @@ def export(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "streams/export.html", context, status=400 if wrong else 200)
 
 
-@login_required
+@signed_in
 @never_cache
 @require_POST
 @sensitive_variables()
@@ -147,7 +147,7 @@ def token(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "streams/token.html", context)
 
 
-@login_required
+@signed_in
 @require_POST
 def tell_when_ready(request: HttpRequest, slug: str) -> HttpResponse:
     """One mail, once the doctor finds this export well."""
@@ -159,7 +159,7 @@ def tell_when_ready(request: HttpRequest, slug: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("export", args=[slug]))
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def parts(request: HttpRequest, slug: str, pk: UUID) -> JsonResponse:

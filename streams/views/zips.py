@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db.models import OuterRef, Subquery
 from django.http import (
     Http404,
@@ -33,6 +32,7 @@ from streams.delivery.parameters import ParametersError
 from streams.delivery.stopping import StoppedError
 from streams.models import Download, Endpoint, State, User
 from streams.views import pages, progress
+from streams.views.doors import signed_in
 from streams.views.downloads import (
     NOT_PERMITTED,
     client_socket,
@@ -45,7 +45,7 @@ from streams.views.downloads import (
 )
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
@@ -109,7 +109,7 @@ def _wrong(endpoint: Endpoint, query: str) -> str:
     return ""
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def parts(request: HttpRequest, pk: UUID) -> JsonResponse:

@@ -55,6 +55,23 @@ def test_a_stranger_is_sent_to_sign_in_and_back(client: Client, path: str) -> No
     assert answer["Location"] == f"/accounts/login/?next={path}"
 
 
+@pytest.mark.parametrize("path", ["/", "/exports/orders/", "/exports/orders/progress"])
+def test_a_token_that_opens_nothing_is_told_so_at_pages_too(client: Client, path: str) -> None:
+    export("orders", everyone=True)
+    bearer = {"Authorization": f"Bearer spw_{'0' * 12}_{'x' * 43}"}
+
+    answer = client.get(path, headers=bearer)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+    # The next one of a guesser is told to wait, here as elsewhere.
+    assert {client.get(path, headers=bearer).status_code for _ in range(25)} == {401, 429}
+
+
+def test_a_password_of_a_proxy_in_front_is_not_taken_for_a_token(browser: Client) -> None:
+    assert browser.get("/", headers={"Authorization": "Basic YW5uOng="}).status_code == 200
+
+
 def test_one_signs_in_by_the_form(client: Client, ann: User) -> None:
     wrong = client.post("/accounts/login/", {"username": "ann", "password": "guess"})
     right = client.post(
