@@ -58,6 +58,9 @@ def _host(value: str) -> str:
     return value
 
 
+_KEYS = "keys of 32 bytes in URL-safe base64, separated by commas, newest first"
+
+
 def _encryption_key(value: SecretStr) -> SecretStr:
     """32 bytes in URL-safe base64, with or without padding, in the form that Fernet takes."""
     text = value.get_secret_value()
@@ -66,8 +69,15 @@ def _encryption_key(value: SecretStr) -> SecretStr:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != 32:
-        raise ValueError("keys of 32 bytes in URL-safe base64, separated by commas, newest first")
+        raise ValueError(_KEYS)
     return SecretStr(base64.urlsafe_b64encode(raw).decode())
+
+
+def _one_at_least(value: Any) -> Any:
+    """`"$NEW,$OLD"` of two that are not set would else be the key that is made here."""
+    if not (parts := _split(value)) and isinstance(value, str):
+        raise ValueError(_KEYS)
+    return parts
 
 
 def _long_enough(value: SecretStr) -> SecretStr:
@@ -138,7 +148,9 @@ Networks = Annotated[
     list[Annotated[IPNetwork, BeforeValidator(_network)]], NoDecode, BeforeValidator(_split)
 ]
 Keys = Annotated[
-    list[Annotated[SecretStr, AfterValidator(_encryption_key)]], NoDecode, BeforeValidator(_split)
+    list[Annotated[SecretStr, AfterValidator(_encryption_key)]],
+    NoDecode,
+    BeforeValidator(_one_at_least),
 ]
 BROKERS = ("redis", "rediss", "amqp", "amqps", "sqs")
 Count = Annotated[int, Field(ge=1)]

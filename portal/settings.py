@@ -140,7 +140,9 @@ CACHES = {
 # Accounts (docs/accounts.md). Nobody makes one for themselves, and an e-mail address is optional.
 ACCOUNT_ADAPTER = "streams.accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
+    "change_password": "streams.accounts.forms.ChangePasswordForm",
     "login": "streams.accounts.forms.SignInForm",
+    "reauthenticate": "streams.accounts.forms.ReauthenticateForm",
     "reset_password": "streams.accounts.forms.ResetPasswordForm",
 }
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -38,6 +38,7 @@ urlpatterns = [
     path("s/<str:text>", links.shared, name="shared"),
     path("accounts/", include("portal.account_urls")),
     path("operate/", admin.site.urls),
+    path("api/v1/", missing),
     path("api/v1/", api.urls),
     path("api/v1/<path:rest>", missing),
     path("language/", set_language, name="set_language"),

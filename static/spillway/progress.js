@@ -95,7 +95,7 @@ function draw(row) {
   if (kind === "bad") panel.setAttribute("role", "alert");
   if (row.state === "running" && !row.offloaded) keeping(panel, cancelling(panel, row), live(row));
   else panel.replaceChildren(...(row.state === "running" ? live(row) : ended(row)));
-  if (row.state === "complete") document.dispatchEvent(new CustomEvent("sent", { detail: row }));
+  if (row.reached_end) document.dispatchEvent(new CustomEvent("sent", { detail: row }));
   announce(row);
 }
 
@@ -166,8 +166,8 @@ function ended(row) {
   if (row.state === "complete") {
     const proof = filled(words.proof, { proof: row.proof });
     const parts = [element("h2", words.done), element("p", `${size(row.sent)} · ${proof}`)];
-    // Of a rest that was fetched later it would be the digest of no file.
-    if (row.sha256 && !row.first) parts.push(element("p", "SHA-256"), element("code", row.sha256));
+    // Of a part it would be the digest of no file.
+    if (row.sha256 && row.is_whole) parts.push(element("p", "SHA-256"), element("code", row.sha256));
     return parts;
   }
   if (row.state === "redirected") return [element("h2", words.redirected)];

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from allauth.account.forms import ChangePasswordForm as BaseChangePasswordForm
 from allauth.account.forms import LoginForm
+from allauth.account.forms import ReauthenticateForm as BaseReauthenticateForm
 from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
-from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm
+from allauth.mfa.base.forms import ReauthenticateForm as BaseSecondFactorAgainForm
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
@@ -29,6 +33,24 @@ class SignInForm(LoginForm):  # type: ignore[misc]
 
     def add_prefix(self, field_name: str) -> str:
         return super().add_prefix("username" if field_name == "login" else field_name)  # type: ignore[no-any-return]
+
+
+class ChangePasswordForm(BaseChangePasswordForm):  # type: ignore[misc]
+    """Its link for lost passwords leads somewhere only where mail can be sent."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.EMAIL_HOST:
+            self.fields["oldpassword"].help_text = ""
+
+
+class ReauthenticateForm(BaseReauthenticateForm):  # type: ignore[misc]
+    """The same."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.EMAIL_HOST:
+            self.fields["password"].help_text = ""
 
 
 class ResetPasswordForm(BaseResetPasswordForm):  # type: ignore[misc]
@@ -64,5 +86,5 @@ class SecondFactorForm(_Told, AuthenticateForm):  # type: ignore[misc]
     pass
 
 
-class SecondFactorAgainForm(_Told, ReauthenticateForm):  # type: ignore[misc]
+class SecondFactorAgainForm(_Told, BaseSecondFactorAgainForm):  # type: ignore[misc]
     pass

@@ -11,6 +11,7 @@ from ninja import Router, Schema, Status
 from ninja.pagination import paginate
 
 from streams.api.asking import Text, staff, user_of
+from streams.api.paging import Counted
 from streams.doctor import engine
 from streams.models import Checkup, Endpoint
 from streams.tasks import examine, ring
@@ -132,7 +133,7 @@ def examine_portal(request: HttpRequest) -> Status[Checkup]:
 
 
 @router.get("/doctor/endpoints", response=list[HealthOut], summary="The health of endpoints")
-@paginate
+@paginate(Counted)
 def endpoints(request: HttpRequest) -> QuerySet[Endpoint]:
     """Those that the token's user operates, the worst first."""
     staff(request, "streams.view_checkup")

@@ -13,7 +13,7 @@ from ninja.pagination import paginate
 from streams.access.links import may_share
 from streams.api.asking import Text, user_of
 from streams.api.paging import Pages
-from streams.models import Download, Endpoint, Health, State
+from streams.models import Download, Endpoint, Health
 
 router = Router(tags=["exports"])
 
@@ -118,7 +118,7 @@ def export(request: HttpRequest, slug: Text) -> Endpoint:
 
 
 def _exports(request: HttpRequest) -> QuerySet[Endpoint]:
-    whole = Download.objects.filter(endpoint=OuterRef("pk"), state=State.COMPLETE, first=0)
+    whole = Download.objects.whole().filter(endpoint=OuterRef("pk"))
     last = whole.order_by("-started_at")
     return (
         Endpoint.objects.visible_to(user_of(request))

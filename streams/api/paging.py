@@ -7,9 +7,11 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from ninja import Field, Schema
 from ninja.errors import ValidationError
-from ninja.pagination import PaginationBase
+from ninja.pagination import LimitOffsetPagination, PaginationBase
 
 MOST = 500
+# Beyond any list here, and within what databases count to.
+FURTHEST = 2**31 - 1
 
 
 class Pages(PaginationBase):
@@ -57,6 +59,13 @@ class Pages(PaginationBase):
             after |= same & Q(**{f"{name}__{self._further}": value})
             same &= Q(**{name: value})
         return after
+
+
+class Counted(LimitOffsetPagination):
+    """Pages by number, for a list whose order changes with what it tells."""
+
+    class Input(LimitOffsetPagination.Input):
+        offset: int = Field(0, ge=0, le=FURTHEST)
 
 
 def _read(cursor: str, request: HttpRequest) -> list[str]:

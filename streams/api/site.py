@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
@@ -98,7 +99,8 @@ for part in (exports, downloads, links, endpoints, secrets, rotations, doctor, a
     api.add_router("", part.router)
 
 
-def missing(request: HttpRequest, rest: str) -> HttpResponse:
+@csrf_exempt  # a program's POST is told the same
+def missing(request: HttpRequest, rest: str = "") -> HttpResponse:
     """Below the API's address, where there is nothing."""
     return not_found(request, Http404())
 

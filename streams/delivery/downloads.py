@@ -181,7 +181,7 @@ def _last_was_corrupt(record: Download) -> bool:
     mine = Download.objects.filter(
         user=record.user, endpoint=record.endpoint, link=record.link, bundle=None
     )
-    ended = mine.filter(state__in=[State.COMPLETE, State.CORRUPT], first=0)
+    ended = mine.whole() | mine.filter(state=State.CORRUPT, first=0)
     return ended.order_by("-started_at").values_list("state", flat=True).first() == State.CORRUPT
 
 

@@ -66,6 +66,11 @@ class DownloadQuerySet(models.QuerySet["Download"]):
         few = list(closed[: CLOSED + 1])
         return self.exclude(endpoint__in=few if len(few) <= CLOSED else closed) if few else self
 
+    def whole(self) -> Self:
+        """Those that sent a file from its first byte to its last: no part, no "not modified"."""
+        whole = self.filter(state=State.COMPLETE, first=0)
+        return whole.filter(~Q(status=304), ~Q(status=206) | Q(sent=F("total")))
+
     def abandoned(self, now: datetime | None = None) -> Self:
         """Those whose process was killed, and that still say that they run."""
         now = now or timezone.now()
@@ -238,6 +243,18 @@ class Download(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slug} {self.id}"
+
+    @property
+    def reached_end(self) -> bool:
+        """Whether it sent the file's last byte: whoever had what is before it has all of it."""
+        if self.state != State.COMPLETE or self.status == 304:
+            return False
+        return self.status != 206 or self.first + self.sent == self.total
+
+    @property
+    def is_whole(self) -> bool:
+        """What `whole` finds."""
+        return self.reached_end and self.first == 0
 
 
 class PartDigests(models.Model):

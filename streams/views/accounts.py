@@ -7,7 +7,6 @@ from typing import Any
 from allauth.account.views import LoginView, PasswordChangeView
 from allauth.usersessions.models import UserSession
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_POST
 from streams import audit
 from streams.accounts import limits, second_factor
 from streams.models import User
+from streams.views.doors import signed_in
 
 
 class SignInView(LoginView):  # type: ignore[misc]
@@ -54,7 +54,7 @@ def reset(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 _change_password = PasswordChangeView.as_view()
 
 
-@login_required
+@signed_in
 def change_password(request: HttpRequest) -> HttpResponse:
     """For accounts that have one. The others came in by a provider, and stay with it."""
     assert isinstance(request.user, User)
@@ -64,7 +64,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-@login_required
+@signed_in
 @require_POST
 def end_session(request: HttpRequest, pk: int) -> HttpResponse:
     """Signs out another browser of the same user's."""

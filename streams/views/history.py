@@ -3,7 +3,6 @@
 from typing import cast
 from uuid import UUID
 
-from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,11 +12,12 @@ from django.views.decorators.http import require_safe
 from streams.delivery import abandoned
 from streams.models import Download, Endpoint, User
 from streams.views import progress, wording
+from streams.views.doors import signed_in
 
 SHOWN = 50
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:

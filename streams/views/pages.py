@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -29,6 +28,7 @@ from streams.delivery.parameters import Parameters, ParametersError, checked
 from streams.models import Download, Endpoint, Health, PartDigests, Scope, State, User
 from streams.notices import ready
 from streams.views import commands, progress
+from streams.views.doors import signed_in
 from streams.views.progress import SHOWN
 
 RECENT = 3
@@ -40,13 +40,13 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
     """Every export that this user may have, or those that `?q=` finds."""
     query = request.GET.get("q", "").strip()
-    whole = Download.objects.filter(endpoint=OuterRef("pk"), state=State.COMPLETE, first=0)
+    whole = Download.objects.whole().filter(endpoint=OuterRef("pk"))
     # What others fetch by one's links is not one's own.
     mine = Download.objects.filter(
         endpoint=OuterRef("pk"), user=_user(request), counted__isnull=True
@@ -82,16 +82,16 @@ def _recent(exports: Iterable[Any]) -> list[Any]:
     return latest if len(latest) < len(list(exports)) else []
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def export(request: HttpRequest, slug: str) -> HttpResponse:
     """One export: its button, its progress, how to fetch it otherwise, and what happened before."""
     endpoint = get_object_or_404(Endpoint.objects.visible_to(_user(request)), slug=slug)
     rows = progress.rows_of(_user(request), endpoint)
-    sent = next((row for row in rows if row.state == State.COMPLETE), None)
+    sent = next((row for row in rows if row.reached_end), None)
     form, query = _parameters(request, endpoint)
-    whole = endpoint.downloads.filter(state=State.COMPLETE, first=0)
+    whole = endpoint.downloads.whole()
     # What others chose of it has another size.
     known = None if form else whole.filter(bundle=None).order_by("-started_at").first()
     address = _address(endpoint, query or "")
@@ -125,7 +125,7 @@ def export(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "streams/export.html", context, status=400 if wrong else 200)
 
 
-@login_required
+@signed_in
 @never_cache
 @require_POST
 @sensitive_variables()
@@ -147,7 +147,7 @@ def token(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "streams/token.html", context)
 
 
-@login_required
+@signed_in
 @require_POST
 def tell_when_ready(request: HttpRequest, slug: str) -> HttpResponse:
     """One mail, once the doctor finds this export well."""
@@ -159,7 +159,7 @@ def tell_when_ready(request: HttpRequest, slug: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("export", args=[slug]))
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def parts(request: HttpRequest, slug: str, pk: UUID) -> JsonResponse:

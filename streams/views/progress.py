@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -20,6 +19,7 @@ from streams.delivery import abandoned, bundles, stopping
 from streams.delivery.zipping import NOT_REACHED
 from streams.models import Download, Endpoint, State, User
 from streams.views import wording
+from streams.views.doors import signed_in
 
 SHOWN = 5
 # Of zips, the rows among which the latest are looked for.
@@ -31,7 +31,7 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def of_export(request: HttpRequest, slug: str) -> JsonResponse:
@@ -41,7 +41,7 @@ def of_export(request: HttpRequest, slug: str) -> JsonResponse:
     return JsonResponse({"now": timezone.now(), "downloads": rows})
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def of_zips(request: HttpRequest) -> JsonResponse:
@@ -49,7 +49,7 @@ def of_zips(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"now": timezone.now(), "downloads": zips_of(_user(request))})
 
 
-@login_required
+@signed_in
 @require_POST
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ends a download of one's own, or a zip, whichever process carries it."""
@@ -150,6 +150,8 @@ def shown(row: Download) -> dict[str, Any]:
         "size": row.size,
         "total": row.total,
         "first": row.first,
+        "is_whole": row.is_whole,
+        "reached_end": row.reached_end,
         "filename": row.filename,
         "resumable": row.resumable,
         "offloaded": row.offloaded,

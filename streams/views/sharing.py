@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -19,6 +18,7 @@ from streams.access.links import may_share
 from streams.delivery import parameters, sharing
 from streams.delivery.parameters import ParametersError
 from streams.models import Endpoint, ShareLink, User
+from streams.views.doors import signed_in
 
 # How many links a page shows, the latest first.
 SHOWN = 100
@@ -49,7 +49,7 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
-@login_required
+@signed_in
 @never_cache
 @sensitive_post_parameters("passcode")
 @sensitive_variables()
@@ -88,7 +88,7 @@ def _made(request: HttpRequest, endpoint: Endpoint, wanted: dict[str, Any]) -> d
     return {"address": address, "expires_at": expires_at, **wanted}
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def links(request: HttpRequest) -> HttpResponse:
@@ -97,7 +97,7 @@ def links(request: HttpRequest) -> HttpResponse:
     return render(request, "streams/links.html", {"links": mine[:SHOWN], "now": timezone.now()})
 
 
-@login_required
+@signed_in
 @require_POST
 def revoke(request: HttpRequest, key: str) -> HttpResponse:
     """Ends a link of one's own. What is being downloaded by it goes on."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from streams import audit
 from streams.access import tokens
 from streams.models import ApiToken, Endpoint, Scope, User
+from streams.views.doors import signed_in
 
 # Of one user, at a time.
 MOST = 50
@@ -82,7 +82,7 @@ class TokenForm(forms.Form):
         return text
 
 
-@login_required
+@signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def token_list(request: HttpRequest) -> HttpResponse:
@@ -105,7 +105,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
     return render(request, "account/tokens.html", context, status=status)
 
 
-@login_required
+@signed_in
 @require_POST
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Ends one of one's own tokens, at once and for good."""

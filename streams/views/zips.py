@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db.models import OuterRef, Subquery
 from django.http import (
     Http404,
@@ -33,6 +32,7 @@ from streams.delivery.parameters import ParametersError
 from streams.delivery.stopping import StoppedError
 from streams.models import Download, Endpoint, State, User
 from streams.views import pages, progress
+from streams.views.doors import signed_in
 from streams.views.downloads import (
     NOT_PERMITTED,
     client_socket,
@@ -45,7 +45,7 @@ from streams.views.downloads import (
 )
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
@@ -84,7 +84,7 @@ def _wanted(request: HttpRequest) -> list[str]:
 def _exports(user: User, wanted: list[str]) -> list[dict[str, Any]]:
     """What is known of each, in the order that they were picked. 404 where there is none."""
     asked = {text: text.partition("?") for text in wanted}
-    whole = Download.objects.filter(endpoint=OuterRef("pk"), state=State.COMPLETE, first=0)
+    whole = Download.objects.whole().filter(endpoint=OuterRef("pk"))
     visible = Endpoint.objects.visible_to(user).filter(slug__in=[one[0] for one in asked.values()])
     last = Subquery(whole.order_by("-started_at").values("sent")[:1])
     found: dict[str, Any] = {one.slug: one for one in visible.annotate(last_size=last)}
@@ -109,7 +109,7 @@ def _wrong(endpoint: Endpoint, query: str) -> str:
     return ""
 
 
-@login_required
+@signed_in
 @never_cache
 @require_safe
 def parts(request: HttpRequest, pk: UUID) -> JsonResponse:

@@ -281,6 +281,18 @@ def test_without_a_mail_server_there_is_no_reset(client: Client, ann: User) -> N
     assert b"Forgot" not in client.get(LOGIN).content
 
 
+@pytest.mark.parametrize("path", ["password", "reauthenticate"])
+def test_a_link_for_lost_passwords_leads_somewhere(browser: Client, path: str) -> None:
+    page = f"/accounts/{path}/"
+    without = browser.get(page).content
+    with override_settings(**MAILING):
+        with_mail = browser.get(page).content
+        assert browser.get("/accounts/password/reset/").status_code == 200
+
+    assert b"/accounts/password/reset/" not in without
+    assert b"/accounts/password/reset/" in with_mail
+
+
 def sent(mailoutbox: list[Any], count: int) -> bool:
     deadline = time.monotonic() + 5
     while len(mailoutbox) < count and time.monotonic() < deadline:

@@ -70,6 +70,14 @@ def ask(api: Api, call: str, path: str) -> tuple[int, Any]:
     return api.get(path) if call.startswith("GET") else api.post(path)
 
 
+@pytest.mark.parametrize("path", ["", "nowhere", "exports/orders/nowhere"])
+def test_where_nothing_is_programs_are_told_so_as_elsewhere(path: str) -> None:
+    api = Api(None)
+
+    assert api.get(path) == api.post(path, {})
+    assert api.get(path)[0] == 404
+
+
 def test_no_call_is_forgotten() -> None:
     told = {
         f"{method.upper()} {path.removeprefix('/api/v1')}"

@@ -42,6 +42,9 @@ def things(operator: User) -> Things:
 
 def test_the_catalogue_tells_what_is_known_of_each(ann: User, orders: Endpoint) -> None:
     download(orders, ann, sha256="ab" * 32)
+    # Neither a part of it, which a program asked for, nor "not modified" says how large it is.
+    download(orders, ann, status=206, sent=100, total=2_000_000, sha256="ef" * 32)
+    download(orders, ann, status=304, sent=0)
     params = [{"name": "year", "type": "choice", "choices": ["2026"], "required": True}]
     yearly = export("yearly", everyone=True, params=params)
     download(yearly, ann, sha256="cd" * 32)

@@ -102,6 +102,17 @@ def test_what_is_corrupt_cannot_be_resumed_into_a_whole(portal: Portal) -> None:
     assert (after.status, after.body) == (206, DATA[600_000:])
 
 
+def test_not_modified_says_nothing_of_a_copy_that_is_corrupt(portal: Portal) -> None:
+    bad = portal.get(announcing(digest_of(b"another")))
+    assert portal.record(bad)["state"] == "corrupt"
+    asked = portal.get(announcing(digest_of(DATA)), 'If-None-Match: "v1"')
+    assert portal.record(asked)["status"] == 304
+
+    resumed = portal.get(announcing(digest_of(DATA)), "Range: bytes=600000-")
+
+    assert (resumed.status, resumed.body) == (200, DATA)
+
+
 @pytest.mark.parametrize(
     "announced",
     [

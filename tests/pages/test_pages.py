@@ -55,6 +55,23 @@ def test_a_stranger_is_sent_to_sign_in_and_back(client: Client, path: str) -> No
     assert answer["Location"] == f"/accounts/login/?next={path}"
 
 
+@pytest.mark.parametrize("path", ["/", "/exports/orders/", "/exports/orders/progress"])
+def test_a_token_that_opens_nothing_is_told_so_at_pages_too(client: Client, path: str) -> None:
+    export("orders", everyone=True)
+    bearer = {"Authorization": f"Bearer spw_{'0' * 12}_{'x' * 43}"}
+
+    answer = client.get(path, headers=bearer)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+    # The next one of a guesser is told to wait, here as elsewhere.
+    assert {client.get(path, headers=bearer).status_code for _ in range(25)} == {401, 429}
+
+
+def test_a_password_of_a_proxy_in_front_is_not_taken_for_a_token(browser: Client) -> None:
+    assert browser.get("/", headers={"Authorization": "Basic YW5uOng="}).status_code == 200
+
+
 def test_one_signs_in_by_the_form(client: Client, ann: User) -> None:
     wrong = client.post("/accounts/login/", {"username": "ann", "password": "guess"})
     right = client.post(
@@ -225,10 +242,45 @@ def test_the_page_says_what_became_of_a_download(
     assert words in browser.get("/exports/orders/").content.decode()
 
 
-def test_a_part_does_not_pass_for_the_size(browser: Client, ann: User) -> None:
-    download(export("orders", everyone=True), ann, first=1_000_000, size=2_000_000)
+# What programs ask for beside the file: the rest of it, its beginning, whether it is another one.
+BESIDE: list[dict[str, Any]] = [
+    {"status": 206, "first": 1_000_000, "sent": 1_000_000, "total": 2_000_000},
+    {"status": 206, "sent": 100, "size": 100, "total": 2_000_000},
+    {"status": 304, "sent": 0, "size": 0},
+]
 
-    assert "size known once" in browser.get("/exports/orders/").content.decode()
+
+@pytest.mark.parametrize("fields", BESIDE)
+def test_a_part_does_not_pass_for_the_file(
+    browser: Client, ann: User, fields: dict[str, Any]
+) -> None:
+    download(export("orders", everyone=True), ann, sha256="ab" * 32, **fields)
+    export("other", everyone=True)
+
+    page = browser.get("/exports/orders/").content.decode()
+    history = browser.get("/downloads/").content.decode()
+    catalogue = browser.get("/").content.decode()
+    zipped = browser.get("/zip/?export=orders&export=other").content.decode()
+
+    assert "size known once" in page
+    assert "ab" * 32 not in page + history
+    assert catalogue.count("not fetched yet") == 2
+    assert "2 of unknown size" in zipped
+
+
+@pytest.mark.parametrize(
+    ("fields", "to_its_end"), [(BESIDE[0], True), (BESIDE[1], False), (BESIDE[2], False)]
+)
+def test_a_copy_is_held_against_what_was_sent_to_its_end(
+    browser: Client, ann: User, fields: dict[str, Any], to_its_end: bool
+) -> None:
+    orders = export("orders", everyone=True)
+    whole = download(orders, ann, status=200, total=2_000_000)
+    later = download(orders, ann, **fields)
+
+    page = browser.get("/exports/orders/").content.decode()
+
+    assert f"/exports/orders/parts/{(later if to_its_end else whole).pk}" in page
 
 
 def test_the_query_reaches_the_button_and_the_command_and_runs_nowhere(browser: Client) -> None:

@@ -22,6 +22,8 @@ A_KEY = "a" * 43 + "="
         ("SPILLWAY_SECRET_KEY", "canary"),
         ("SPILLWAY_ENCRYPTION_KEYS", "canary"),
         ("SPILLWAY_ENCRYPTION_KEYS", f"{A_KEY},canary"),
+        ("SPILLWAY_ENCRYPTION_KEYS", ","),
+        ("SPILLWAY_ENCRYPTION_KEYS", " "),
         ("SPILLWAY_PRIVATE_ORIGINS", "canary"),
         ("SPILLWAY_PRIVATE_ORIGINS", "10.0.0.0/8,canary"),
         ("SPILLWAY_DEBUG", "canary"),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
@@ -141,6 +143,17 @@ def test_a_roll_back_is_heard_where_there_is_no_plan_and_nothing_to_undo(
 
     ended = RotationState.ROLLED_BACK if mode == "repair" else RotationState.FAILED
     assert (rotation.state, rotation.roll_back) == (ended, False)
+
+
+def test_rolling_back_what_has_changed_nothing_yet_is_done_at_once(
+    aws: RefusingAws, asked: Endpoint, rotation: Rotation
+) -> None:
+    assert turn(rotation).state == RotationState.STUCK
+
+    call_command("rotate", "orders", "--rollback", "--wait", stdout=StringIO(), stderr=StringIO())
+
+    rotation.refresh_from_db()
+    assert (rotation.state, rotation.step) == (RotationState.FAILED, "preflight")
 
 
 def test_a_roll_back_that_needs_a_plan_waits_for_one_and_is_kept(

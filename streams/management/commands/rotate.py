@@ -12,6 +12,7 @@ from streams.aws.failures import ControlError
 from streams.models import Rotation, RotationState, Secret, SecretVersion
 from streams.rotation import preview, starting
 from streams.rotation.driving import drive
+from streams.rotation.machine import ROLLED_BACK
 from streams.rotation.problems import RotationError
 from streams.tasks import advance_rotation, ring, ring_notices
 
@@ -102,8 +103,11 @@ def _word(options: dict[str, Any]) -> Callable[..., None] | None:
 def _as_wanted(rotation: Rotation, options: dict[str, Any]) -> bool:
     if options["give_up"]:
         return rotation.was_given_up
-    wanted = RotationState.ROLLED_BACK if options["rollback"] else RotationState.COMPLETED
-    return rotation.state == wanted
+    if options["rollback"]:
+        # Where nothing was changed yet, there is nothing to take back: it is where it was.
+        unbegun = rotation.state == RotationState.FAILED and rotation.problem == ROLLED_BACK
+        return unbegun or rotation.state == RotationState.ROLLED_BACK
+    return rotation.state == RotationState.COMPLETED
 
 
 def described(rotation: Rotation) -> dict[str, Any]:
