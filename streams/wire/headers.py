@@ -42,8 +42,8 @@ class Framing:
     chunked: bool
 
 
-def framing(status: int, headers: RawHeaders) -> Framing:
-    """Raises `FramingError` where two readers of this head could disagree about the body.
+def framing(version: tuple[int, int], status: int, headers: RawHeaders) -> Framing:
+    """Of a head in this version of HTTP. Raises `FramingError` where two readers could disagree.
 
     Blanks behind a name are no part of it (RFC 9112 section 5.1).
     """
@@ -57,6 +57,9 @@ def framing(status: int, headers: RawHeaders) -> Framing:
     if codings and lengths:
         raise FramingError("a length together with a transfer coding")
     if codings:
+        if version < (1, 1):
+            # RFC 9112 section 6.1: whoever said so may not have meant it, and kept some of it back.
+            raise FramingError("a transfer coding in HTTP/1.0")
         if codings[0].lower() != b"chunked":
             raise FramingError("an unknown transfer coding")
         return Framing(None, chunked=True)

@@ -56,7 +56,7 @@ def test_a_malformed_media_type_says_nothing(value: str | None) -> None:
 )
 def test_a_head_that_contradicts_itself_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(FramingError):
-        headers.framing(200, fields)
+        headers.framing((1, 1), 200, fields)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,19 @@ def test_a_head_that_contradicts_itself_is_refused(fields: list[tuple[bytes, byt
 def test_a_head_tells_how_its_body_ends(
     fields: list[tuple[bytes, bytes]], expected: Framing
 ) -> None:
-    assert headers.framing(200, fields) == expected
+    assert headers.framing((1, 1), 200, fields) == expected
+
+
+def test_http_1_0_knows_no_transfer_coding() -> None:
+    assert headers.framing((1, 0), 200, [(b"Content-Length", b"5")]).length == 5
+    with pytest.raises(FramingError):
+        headers.framing((1, 0), 200, [(b"Transfer-Encoding", b"chunked")])
 
 
 @pytest.mark.parametrize("status", [0, 99, 101, 199, 600, 999])
 def test_a_status_that_no_final_answer_has_is_refused(status: int) -> None:
     with pytest.raises(FramingError):
-        headers.framing(status, [])
+        headers.framing((1, 1), status, [])
 
 
 @pytest.mark.parametrize(
