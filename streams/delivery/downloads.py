@@ -47,7 +47,7 @@ from streams.models import (
     State,
     User,
 )
-from streams.net.errors import OriginError, PreconditionError, RangeError
+from streams.net.errors import OriginError, RangeError
 from streams.net.pace import Socket
 from streams.origins import Credential, Opened, Origin, Reread, S3Origin, Target
 from streams.wire import containers, disposition, validators
@@ -249,7 +249,7 @@ async def _start(permitted: Permitted, shared: engine.Engine, client: Socket | N
     filename = filename_of(endpoint, now, opened)
     try:
         answer = conditions.answer(asked, opened, filename=filename)
-    except PreconditionError:
+    except OriginError:
         stream.abort()
         raise
     if permitted.front and not asked.head_only:

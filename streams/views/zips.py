@@ -32,6 +32,7 @@ from streams.delivery.downloads import NotVisibleError, Permitted
 from streams.delivery.parameters import ParametersError
 from streams.delivery.stopping import StoppedError
 from streams.models import Download, Endpoint, State, User
+from streams.net.errors import PreconditionError
 from streams.views import pages, progress
 from streams.views.downloads import (
     NOT_PERMITTED,
@@ -140,6 +141,8 @@ async def download(request: HttpRequest) -> HttpResponseBase:
         return refusal(request, 404, "not_found", message, _("Check the link."))
     except NOT_PERMITTED as exc:
         return not_permitted(request, exc)
+    except PreconditionError as exc:
+        return origin_error(request, exc, "")
     try:
         caller = request.headers.get("traceparent", "")
         started = await bundles.start(permitted, client_socket(request), caller)
@@ -152,4 +155,6 @@ async def download(request: HttpRequest) -> HttpResponseBase:
 
 
 def _permit(request: HttpRequest, wanted: list[str]) -> "list[Permitted]":
-    return list(bundles.permit(identify(request), wanted, again=is_again(request)))
+    if_match = request.headers.get("If-Match")
+    again = is_again(request)
+    return list(bundles.permit(identify(request), wanted, again=again, if_match=if_match))

@@ -106,6 +106,45 @@ def test_gzip_is_sent_to_those_who_take_it(field: str | None, takes: bool) -> No
 
 
 @pytest.mark.parametrize(
+    ("field", "codings", "takes"),
+    [
+        (None, "br", True),
+        ("", "br", False),
+        ("identity", "gzip", False),
+        ("gzip, br", "br", True),
+        ("gzip, br", "gzip, br", True),
+        ("gzip, br", "gzip, zstd", False),
+        ("*;q=0.1", "x-foo", True),
+        ("*, br;q=0", "br", False),
+        ("x-gzip", "gzip", True),
+    ],
+)
+def test_a_coding_is_for_those_who_take_it(field: str | None, codings: str, takes: bool) -> None:
+    assert headers.takes(field, codings) is takes
+
+
+@pytest.mark.parametrize(
+    ("value", "codings"),
+    [
+        (None, None),
+        ("identity", None),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip ,, identity,br,", "gzip, br"),
+        ("x_foo!", "x_foo!"),
+    ],
+)
+def test_codings_are_told_by_their_names(value: str | None, codings: str | None) -> None:
+    assert headers.content_encoding(value) == codings
+
+
+@pytest.mark.parametrize("value", ["gzip;q=1", "g zip", "é", "a, " * 5 + "a", "x" * 50])
+def test_a_coding_that_cannot_be_read_is_not_passed_over(value: str) -> None:
+    with pytest.raises(headers.CodingError):
+        headers.passed({"content-encoding": value})
+
+
+@pytest.mark.parametrize(
     ("condition", "etag", "matches"),
     [
         ('"a"', '"a"', True),
