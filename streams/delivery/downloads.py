@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from mimetypes import guess_extension
 from uuid import UUID
 
@@ -54,6 +54,8 @@ from streams.wire import containers, disposition, validators
 
 logger = logging.getLogger(__name__)
 
+# No download lasts longer.
+LONGEST = timedelta(days=30)
 # For a client to follow a redirect. A download that has begun by then goes on.
 REDIRECT_SECONDS = 60
 _TOLD_BY_S3 = ("Content-Type", "Content-Disposition")
@@ -170,19 +172,25 @@ def _allowed(record: Download, asked: Asked) -> Asked:
     """What may be sent of what is asked for. Raises `LimitError`."""
     if asked.range or asked.again:
         stopping.refuse_resume(record)
-    if asked.range and _last_was_corrupt(record):
+    if asked.range and _has_a_bad_copy(record):
         # A resume would make a whole of it that looks good.
         return replace(asked, range=None, if_range=None)
     return asked
 
 
-def _last_was_corrupt(record: Download) -> bool:
+def _has_a_bad_copy(record: Download) -> bool:
     """Whether what this user has of this export is known to be bad."""
     mine = Download.objects.filter(
-        user=record.user, endpoint=record.endpoint, link=record.link, bundle=None
+        user=record.user, endpoint=record.endpoint, link=record.link, bundle=None, first=0
     )
-    ended = mine.filter(state__in=[State.COMPLETE, State.CORRUPT], first=0)
-    return ended.order_by("-started_at").values_list("state", flat=True).first() == State.CORRUPT
+    # With 304 nothing was sent that could be good.
+    whole = mine.filter(state=State.COMPLETE).exclude(status=304).order_by("-started_at")
+    good = whole.values_list("started_at", flat=True).first()
+    bad = mine.filter(state=State.CORRUPT)
+    if good is not None:
+        # One that had begun before that ended is no second attempt, but another copy.
+        bad = bad.filter(finished_at__gt=good, started_at__gt=good - LONGEST)
+    return bad.exists()
 
 
 def credentials_of(endpoint: Endpoint) -> Sequence[Credential]:
