@@ -345,9 +345,8 @@ async def _handed_over(
     answer = conditions.answer(asked, opened, filename=filename)
     _fill(record, answer, opened, filename, now)
     record.first_byte_at = None
-    record.offloaded, record.seen_at = True, now + offload.LONGEST
     # Now: nginx may give it back, or log its end, before the next batch of the meter.
-    await in_database_thread(record.save)(update_fields=["offloaded", "seen_at"])
+    await in_database_thread(offload.store)(record, now)
     shared.meter.handed_over(record)
     return Started(answer, record, handover=handover)
 
