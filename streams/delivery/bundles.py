@@ -71,7 +71,7 @@ def _permitted(identity: Identity, text: str, bundle: UUID) -> Permitted:
     except ParametersError as exc:
         raise ParametersError(f"{slug}: {exc}") from exc
     except LimitError as exc:
-        raise LimitError(exc.code, f"{slug}: {exc}", exc.retry_after) from exc
+        raise type(exc)(exc.code, f"{slug}: {exc}", exc.retry_after) from exc
 
 
 async def start(permitted: Sequence[Permitted], client: Socket | None, caller: str = "") -> Started:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from mimetypes import guess_extension
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from streams import audit, origins
 from streams.access.identity import Identity
-from streams.access.links import Given, LinkUnusableError
+from streams.access.links import Given, LinkUnusableError, LinkUsedUpError
 from streams.delivery import (
     conditions,
     engine,
@@ -28,6 +29,8 @@ from streams.delivery import (
 from streams.delivery.conditions import Answer, Asked
 from streams.delivery.database import in_database_thread
 from streams.delivery.fetching import Fetch, Stream
+from streams.delivery.limits import RunningError
+from streams.delivery.meter import GATHER
 from streams.delivery.offload import Front, Handover
 from streams.delivery.parameters import ParametersError
 from streams.delivery.proving import ProvingSource
@@ -54,6 +57,11 @@ from streams.wire import containers, disposition, validators
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Seconds within which the end of a download stands in its record, also of one that nginx carried.
+WRITTEN = 5 * GATHER
 # No download lasts longer.
 LONGEST = timedelta(days=30)
 # For a client to follow a redirect. A download that has begun by then goes on.
@@ -86,6 +94,19 @@ class Permitted:
     record: Download
     # The nginx that may send it, or that has given it back.
     front: Front | None = None
+
+
+async def patiently(permits: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `permits` gives, in a thread for the database.
+
+    A client asks for the next download the moment it has the last byte of one, and records are
+    written in batches. So what runs is counted twice before there are too many.
+    """
+    try:
+        return await in_database_thread(permits)(*args, **kwargs)
+    except (RunningError, LinkUsedUpError):
+        await asyncio.sleep(WRITTEN)
+        return await in_database_thread(permits)(*args, **kwargs)
 
 
 def permit(

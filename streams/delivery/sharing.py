@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from streams import audit
 from streams.access import links
-from streams.access.links import Given, LinkUnusableError, PasscodeError
+from streams.access.links import Given, LinkUsedUpError, PasscodeError
 from streams.delivery import limits
 from streams.models import Download, Endpoint, ShareLink, State, User
 from streams.models.links import used
@@ -69,22 +69,22 @@ def open_link(text: str, given: Given) -> ShareLink:
 def store(record: Download, link: ShareLink, *, is_piece: bool) -> None:
     """Stores the record of a download by `link`, and counts it unless it goes on with another.
 
-    `is_piece`: a range was asked for. Raises `LinkUnusableError` where all its downloads are used
-    up, and `LimitError`. Two that ask at once ask one after the other, since each waits for the row
+    `is_piece`: a range was asked for. Raises `LinkUsedUpError` where all its downloads are used up,
+    and `LimitError`. Two that ask at once ask one after the other, since each waits for the row
     that the other holds.
     """
     with transaction.atomic():
         ShareLink.objects.select_for_update().get(pk=link.pk)
         record.counted = not (is_piece and _goes_on(record, link))
         if record.counted and not _has_left(link):
-            raise LinkUnusableError
+            raise LinkUsedUpError
         limits.store(record, link.endpoint, link.user)
 
 
 def refuse_used_up(record: Download, link: ShareLink) -> None:
-    """For a request without bytes. Raises `LinkUnusableError` where a download would be refused."""
+    """For a request without bytes. Raises `LinkUsedUpError` where a download would be refused."""
     if not _has_left(link) and not _goes_on(record, link):
-        raise LinkUnusableError
+        raise LinkUsedUpError
 
 
 def begun(record: Download) -> None:

@@ -25,9 +25,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from streams.access.identity import identify
-from streams.delivery import bundles, parameters
+from streams.delivery import bundles, downloads, parameters
 from streams.delivery.bundles import MemberUnavailableError
-from streams.delivery.database import in_database_thread
 from streams.delivery.downloads import NotVisibleError, Permitted
 from streams.delivery.parameters import ParametersError
 from streams.delivery.stopping import StoppedError
@@ -135,7 +134,7 @@ async def download(request: HttpRequest) -> HttpResponseBase:
         hint = _("Name each one so: ?export=first&export=second.")
         return refusal(request, 400, "zip_invalid", message, hint)
     try:
-        permitted = await in_database_thread(_permit)(request, wanted)
+        permitted = await downloads.patiently(_permit, request, wanted)
     except NotVisibleError as exc:
         message = _("There is no such export: %s") % str(exc)[:100]
         return refusal(request, 404, "not_found", message, _("Check the link."))
