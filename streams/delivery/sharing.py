@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from streams import audit
 from streams.access import links
@@ -106,7 +107,8 @@ def _has_left(link: ShareLink) -> bool:
 def _goes_on(record: Download, link: ShareLink) -> bool:
     """Whether the same client may have the pieces of a download that was counted.
 
-    Without a cookie nothing but its address tells a client; so what it may draw is bounded.
+    Without a cookie nothing but its address tells a client; so what it may draw is bounded. Raises
+    `RunningError` where it has too many of them at a time.
     """
     mine = Download.objects.filter(
         link=link, address=record.address, started_at__gt=timezone.now() - LASTS
@@ -117,6 +119,15 @@ def _goes_on(record: Download, link: ShareLink) -> bool:
         drawn=Sum("sent"),
         running=Count("pk", filter=Q(state=State.RUNNING)),
     )
-    if not seen["uses"] or not seen["whole"] or seen["running"] >= PIECES:
+    if not seen["uses"] or not seen["whole"]:
         return False
-    return bool(seen["drawn"] < BYTES * seen["uses"] * seen["whole"])
+    if seen["drawn"] >= BYTES * seen["uses"] * seen["whole"]:
+        return False
+    if seen["running"] >= PIECES:
+        # Of those that a program fetches one after the other, most have ended.
+        raise limits.RunningError(
+            "too_many_downloads",
+            _("As many of your downloads are running as you may have at a time."),
+            limits.SHORTEST_WAIT,
+        )
+    return True

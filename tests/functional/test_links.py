@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -132,6 +133,24 @@ def test_the_rest_of_a_download_is_not_counted_and_another_one_is(
     assert fetch(portal, link, "Range: bytes=30-").body == BODY[30:]
     # A range is no way to have the file more than some times; what was drawn is known later.
     assert until(lambda: refused(fetch(portal, link, "Range: bytes=1-")), 10)
+
+
+def test_many_small_pieces_in_a_row_are_one_download(portal: Portal, make: Make) -> None:
+    link = make(ranged, 2)
+    assert fetch(portal, link).body == BODY
+
+    def piece_at(place: int) -> Answer:
+        wanted = f"Range: bytes={place}-{place}"
+        while (answer := fetch(portal, link, wanted)).status == 429:
+            time.sleep(0.2)
+        return answer
+
+    with ThreadPoolExecutor(8) as pool:
+        pieces = list(pool.map(piece_at, range(60)))
+
+    assert b"".join(piece.body for piece in pieces) == BODY[:60]
+    assert fetch(portal, link).body == BODY
+    assert refused(fetch(portal, link))
 
 
 def test_a_range_that_begins_a_download_is_counted(portal: Portal, make: Make) -> None:
