@@ -16,6 +16,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -131,9 +132,15 @@ def _is_of_a_program(request: HttpRequest) -> bool:
 
 
 class Common(Inline, CommonMiddleware):
-    """Lets probes in by any name: they come to an address, whatever the portal's hosts are."""
+    """Lets probes in by any name: they come to an address, whatever the portal's hosts are.
+
+    An encoded slash parts nothing in a path (RFC 3986 section 2.2). The server decodes it all the
+    same, and rules of a proxy for some paths would be got past with it. No path of ours has one.
+    """
 
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if b"%2f" in getattr(request, "scope", {}).get("raw_path", b"").lower():
+            raise Http404
         if request.path in PROBES:
             return None
         return super().process_request(request)

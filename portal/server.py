@@ -70,27 +70,33 @@ class CloseDelimited(RequestResponseCycle):
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's protocol, which by itself holds any head, of any size and for any time.
+    """uvicorn's protocol, which by itself takes any request, of any size and for any time.
 
-    Bodies are not looked at. A head that follows another message in the same piece of data is
-    counted from the next piece on, so that at most twice `largest_head` is ever held.
+    A head that follows another message in the same piece of data is counted from the next piece
+    on, so that at most twice `largest_head` is ever held; and a body likewise.
     """
 
     # Bytes of the request line and all fields.
     largest_head = 64 * 1024
     # Seconds from a head's first byte, or from the connection's beginning, to the head's end.
     head_time = 30.0
+    # Bytes behind a head, with all that chunks and trailers add. Django stores them before it looks
+    # at anything, and refuses forms that are half as large. Nothing is uploaded to the portal.
+    largest_body = 4 * 1024 * 1024
+    # Seconds from a head's end to that of its message.
+    body_time = 120.0
     # Seconds in which a client that still sends can read why it was refused.
     linger = 2.0
 
     _in_head = True
-    _head_size = 0
-    _head_clock: asyncio.TimerHandle | None = None
+    # Of the head, or of what is behind it, as far as it has come.
+    _size = 0
+    _clock: asyncio.TimerHandle | None = None
     _refused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._time_head()
+        self._time(self.head_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
@@ -98,41 +104,56 @@ class Bounded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         while self._in_head and data and not self._refused and not self.transport.is_closing():
-            room = self.largest_head - self._head_size
+            room = self.largest_head - self._size
             piece, data = data[:room], data[room:]
-            self._head_size += len(piece)
+            self._size += len(piece)
             super().data_received(piece)
-            if self._in_head and self._head_size >= self.largest_head:
+            if self._in_head and self._size >= self.largest_head:
                 self._refuse(431)
             elif self._in_head and not self._is_answering():
-                self._time_head()
+                self._time(self.head_time)
         if data and not self._refused and not self.transport.is_closing():
+            self._size += len(data)
             super().data_received(data)
+            if not self._in_head and self._size > self.largest_body:
+                self._refuse(413)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # uvicorn adds trailers to the head, where they would pass for what a proxy has set.
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._size = 0
         self._stop_clock()
+        self._time(self.body_time)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
-        self._head_size = 0
+        self._size = 0
+        self._stop_clock()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _time_head(self) -> None:
-        if self._head_clock is None:
-            self._head_clock = self.loop.call_later(self.head_time, self._too_slow)
+    def _time(self, seconds: float) -> None:
+        if self._clock is None:
+            self._clock = self.loop.call_later(seconds, self._too_slow)
 
     def _stop_clock(self) -> None:
-        if self._head_clock is not None:
-            self._head_clock.cancel()
-            self._head_clock = None
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
 
     def _too_slow(self) -> None:
-        if self._head_size:
+        self._stop_clock()
+        if self.pipeline and not self._in_head:
+            # Nothing is read before its turn comes.
+            self._time(self.body_time)
+        elif self._size or not self._in_head:
             self._refuse(408)
         else:
             self.transport.close()
@@ -140,10 +161,18 @@ class Bounded(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         self._refused = True
         self._stop_clock()
-        if self._is_answering():
+        in_body = not self._in_head
+        if in_body and (self.pipeline or self.cycle.response_complete):
+            # Whatever was said now would be taken for something else.
+            self.transport.close()
+        elif self._is_answering() and not (in_body and not self.cycle.response_started):
             # What is on its way to the client is of an earlier request, and goes on to its end.
             self.cycle.keep_alive = False
         elif not self.transport.is_closing():
+            if in_body:
+                # The application still waits for the rest.
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             head = STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(head)
             # To close while more comes is to reset, and the client would lose the answer.

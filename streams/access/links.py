@@ -22,6 +22,10 @@ class LinkUnusableError(Exception):
     """Unknown, revoked, expired, used up, no longer its maker's to give: nobody is told which."""
 
 
+class LinkUsedUpError(LinkUnusableError):
+    """Used up by downloads, of which some may run."""
+
+
 class PasscodeError(Exception):
     """The passcode is missing or wrong, as `code` says."""
 

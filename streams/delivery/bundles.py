@@ -20,10 +20,10 @@ from streams.delivery.proving import ProvingSource
 from streams.delivery.relay import Relay
 from streams.delivery.zipping import MANIFEST, NOT_REACHED, Member, Zip, end
 from streams.models import Download, State
-from streams.net.errors import OriginError
+from streams.net.errors import CodedError, OriginError, PreconditionError
 from streams.net.pace import Socket
 from streams.origins import Opened
-from streams.wire import disposition
+from streams.wire import disposition, validators
 
 # A zip has so many exports at most: each keeps a place among its own downloads until its turn is
 # over.
@@ -42,12 +42,13 @@ class MemberUnavailableError(Exception):
 
 
 def permit(
-    identity: Identity, wanted: Sequence[str], *, again: bool = False
+    identity: Identity, wanted: Sequence[str], *, again: bool = False, if_match: str | None = None
 ) -> Sequence[Permitted]:
     """Reads exports that this user may have, and begins the record of each.
 
     Each of `wanted` is a slug, or a slug and a query: `orders?year=2026`. Where one may not be had,
-    none is: raises what `downloads.permit` does, with its name. `again`: by no person's doing.
+    none is: raises what `downloads.permit` does, with its name; or `PreconditionError`, since a zip
+    has no tag that `if_match` could name. `again`: by no person's doing.
     """
     if again:
         stopping.refuse_zip_again(identity.user)
@@ -55,6 +56,8 @@ def permit(
     # In one order for all who ask: each waits for the rows that another one holds.
     with transaction.atomic():
         permitted = {text: _permitted(identity, text, bundle) for text in sorted(wanted)}
+        if if_match is not None and not validators.matches(if_match, None):
+            raise PreconditionError
     return [permitted[text] for text in wanted]
 
 
@@ -68,7 +71,7 @@ def _permitted(identity: Identity, text: str, bundle: UUID) -> Permitted:
     except ParametersError as exc:
         raise ParametersError(f"{slug}: {exc}") from exc
     except LimitError as exc:
-        raise LimitError(exc.code, f"{slug}: {exc}", exc.retry_after) from exc
+        raise type(exc)(exc.code, f"{slug}: {exc}", exc.retry_after) from exc
 
 
 async def start(permitted: Sequence[Permitted], client: Socket | None, caller: str = "") -> Started:
@@ -109,8 +112,8 @@ async def _start(
     except OriginError as exc:
         raise MemberUnavailableError(first, exc) from exc
     now = timezone.now()
-    members = _members(permitted, [source.opened, *looked], now)
     try:
+        members = _members(permitted, [source.opened, *looked], now)
         await in_database_thread(_tell)(members)
         return _begin(members, source, shared, client, caller, now)
     except BaseException:
@@ -148,8 +151,11 @@ def _members(
 def _filename(permitted: Permitted, opened: Opened, now: datetime) -> str:
     name = downloads.filename_of(permitted.endpoint, now, opened)
     # Nobody decodes it on the way, as a browser would.
-    coded = opened.headers.get("Content-Encoding") == "gzip"
-    return disposition.safe_name(f"{name}.gz") if coded else name
+    coding = opened.headers.get("Content-Encoding")
+    if coding not in {None, "gzip"}:
+        # Nothing in a zip says so.
+        raise MemberUnavailableError(permitted, CodedError(str(coding)))
+    return disposition.safe_name(f"{name}.gz") if coding else name
 
 
 def _tell(members: Sequence[Member]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.http import parse_http_date_safe
 
-from streams.net.errors import PreconditionError
+from streams.net.errors import CodedError, PreconditionError
 from streams.origins import Opened, Wanted
 from streams.wire import disposition, headers, ranges, validators
 
@@ -83,7 +83,11 @@ def check(asked: Asked, opened: Opened) -> None:
 
 
 def answer(asked: Asked, opened: Opened, *, filename: str) -> Answer:
-    """What the client is told about an opened origin. Raises `PreconditionError`."""
+    """What the client is told about an opened origin. Raises `PreconditionError` or `CodedError`.
+
+    An origin may send a coding that it was not asked for. Bytes that the client says it cannot
+    decode would look like the file (RFC 9110 section 12.5.3).
+    """
     check(asked, opened)
     fields: dict[str, str] = dict(opened.headers)
     resumable = (
@@ -92,6 +96,9 @@ def answer(asked: Asked, opened: Opened, *, filename: str) -> Answer:
     if opened.status == 304 or validators.matches_none(asked.if_none_match, opened.etag):
         kept = {name: value for name, value in fields.items() if name in _ON_304}
         return Answer(304, kept, 0, resumable)
+    coding = fields.get("Content-Encoding")
+    if coding and not headers.takes(asked.accept_encoding, coding):
+        raise CodedError(coding)
     fields["Content-Disposition"] = disposition.attachment(filename)
     if opened.accepts_ranges:
         fields["Accept-Ranges"] = "bytes"

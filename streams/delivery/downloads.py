@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from mimetypes import guess_extension
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from streams import audit, origins
 from streams.access.identity import Identity
-from streams.access.links import Given, LinkUnusableError
+from streams.access.links import Given, LinkUnusableError, LinkUsedUpError
 from streams.delivery import (
     conditions,
     engine,
@@ -28,6 +29,8 @@ from streams.delivery import (
 from streams.delivery.conditions import Answer, Asked
 from streams.delivery.database import in_database_thread
 from streams.delivery.fetching import Fetch, Stream
+from streams.delivery.limits import RunningError
+from streams.delivery.meter import GATHER
 from streams.delivery.offload import Front, Handover
 from streams.delivery.parameters import ParametersError
 from streams.delivery.proving import ProvingSource
@@ -47,13 +50,20 @@ from streams.models import (
     State,
     User,
 )
-from streams.net.errors import OriginError, PreconditionError, RangeError
+from streams.net.errors import OriginError, RangeError
 from streams.net.pace import Socket
 from streams.origins import Credential, Opened, Origin, Reread, S3Origin, Target
 from streams.wire import containers, disposition, validators
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Seconds within which the end of a download stands in its record, also of one that nginx carried.
+WRITTEN = 5 * GATHER
+# No download lasts longer.
+LONGEST = timedelta(days=30)
 # For a client to follow a redirect. A download that has begun by then goes on.
 REDIRECT_SECONDS = 60
 _TOLD_BY_S3 = ("Content-Type", "Content-Disposition")
@@ -84,6 +94,19 @@ class Permitted:
     record: Download
     # The nginx that may send it, or that has given it back.
     front: Front | None = None
+
+
+async def patiently(permits: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `permits` gives, in a thread for the database.
+
+    A client asks for the next download the moment it has the last byte of one, and records are
+    written in batches. So what runs is counted twice before there are too many.
+    """
+    try:
+        return await in_database_thread(permits)(*args, **kwargs)
+    except (RunningError, LinkUsedUpError):
+        await asyncio.sleep(WRITTEN)
+        return await in_database_thread(permits)(*args, **kwargs)
 
 
 def permit(
@@ -170,19 +193,23 @@ def _allowed(record: Download, asked: Asked) -> Asked:
     """What may be sent of what is asked for. Raises `LimitError`."""
     if asked.range or asked.again:
         stopping.refuse_resume(record)
-    if asked.range and _last_was_corrupt(record):
+    if asked.range and _has_a_bad_copy(record):
         # A resume would make a whole of it that looks good.
         return replace(asked, range=None, if_range=None)
     return asked
 
 
-def _last_was_corrupt(record: Download) -> bool:
+def _has_a_bad_copy(record: Download) -> bool:
     """Whether what this user has of this export is known to be bad."""
     mine = Download.objects.filter(
-        user=record.user, endpoint=record.endpoint, link=record.link, bundle=None
+        user=record.user, endpoint=record.endpoint, link=record.link, bundle=None, first=0
     )
-    ended = mine.whole() | mine.filter(state=State.CORRUPT, first=0)
-    return ended.order_by("-started_at").values_list("state", flat=True).first() == State.CORRUPT
+    good = mine.whole().order_by("-started_at").values_list("started_at", flat=True).first()
+    bad = mine.filter(state=State.CORRUPT)
+    if good is not None:
+        # One that had begun before that ended is no second attempt, but another copy.
+        bad = bad.filter(finished_at__gt=good, started_at__gt=good - LONGEST)
+    return bad.exists()
 
 
 def credentials_of(endpoint: Endpoint) -> Sequence[Credential]:
@@ -249,7 +276,7 @@ async def _start(permitted: Permitted, shared: engine.Engine, client: Socket | N
     filename = filename_of(endpoint, now, opened)
     try:
         answer = conditions.answer(asked, opened, filename=filename)
-    except PreconditionError:
+    except OriginError:
         stream.abort()
         raise
     if permitted.front and not asked.head_only:
@@ -337,9 +364,8 @@ async def _handed_over(
     answer = conditions.answer(asked, opened, filename=filename)
     _fill(record, answer, opened, filename, now)
     record.first_byte_at = None
-    record.offloaded, record.seen_at = True, now + offload.LONGEST
     # Now: nginx may give it back, or log its end, before the next batch of the meter.
-    await in_database_thread(record.save)(update_fields=["offloaded", "seen_at"])
+    await in_database_thread(offload.store)(record, now)
     shared.meter.handed_over(record)
     return Started(answer, record, handover=handover)
 

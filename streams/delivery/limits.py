@@ -36,6 +36,10 @@ class LimitError(Exception):
         return timezone.now() + timedelta(seconds=self.retry_after)
 
 
+class RunningError(LimitError):
+    """Too many are running, by what the records say."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """None means no limit. Bandwidth and daily bytes are each user's."""
@@ -90,13 +94,13 @@ def _check(limits: Limits, downloads: DownloadQuerySet, user: User) -> None:
     running = list(downloads.running().only("started_at", "sent", "size", "user_id", "bundle"))
     mine = [download for download in running if download.user_id == user.pk]
     if limits.concurrent and len(running) >= limits.concurrent:
-        raise LimitError(
+        raise RunningError(
             "export_busy",
             _("As many downloads of this export are running as it allows."),
             _wait(running),
         )
     if limits.per_user and len({one.bundle or one.pk for one in mine}) >= limits.per_user:
-        raise LimitError(
+        raise RunningError(
             "too_many_downloads",
             _("As many of your downloads are running as you may have at a time."),
             _wait(mine),

@@ -275,7 +275,8 @@ def _store_counts(moved: Iterable[Download]) -> None:
     *counts, pk = (columns[name] for name in (*COUNTS, "id"))
     named = ", ".join(f"{field.column} = %s" for field in counts)
     table = connection.ops.quote_name(Download._meta.db_table)
-    statement = f"UPDATE {table} SET {named} WHERE {pk.column} = %s"  # noqa: S608 - our names
+    # One that was handed over meanwhile is no longer ours to tell of.
+    statement = f"UPDATE {table} SET {named} WHERE {pk.column} = %s AND NOT offloaded"  # noqa: S608 - our names
     values = [
         [field.get_db_prep_save(getattr(record, field.name), connection) for field in (*counts, pk)]
         for record in moved
@@ -307,7 +308,9 @@ def _write(batch: Batch) -> Seen:
     try:
         with transaction.atomic():
             for record in batch.begun:
-                _store(record, BEGUN)
+                # What was handed over was stored then, and may have ended since.
+                if not record.offloaded:
+                    _store(record, BEGUN)
             for record in batch.moved:
                 record.seen_at = now
             _store_counts(batch.moved)

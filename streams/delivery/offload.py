@@ -12,16 +12,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 from django.conf import settings
 
-from streams.delivery import limits
+from streams.delivery import limits, meter
 from streams.delivery.conditions import Asked
-from streams.models import Delivery, Endpoint, Kind
+from streams.models import Delivery, Download, Endpoint, Kind
 from streams.net.client import Client
 from streams.net.errors import BodyError, OriginError
 from streams.net.pace import Pace
@@ -193,6 +193,13 @@ def is_wanted(endpoint: Endpoint) -> bool:
     bounds = (limits.of_endpoint(endpoint), limits.of_user())
     # What counts bytes as they flow.
     return not any(bound.bytes_per_second or bound.daily_bytes for bound in bounds)
+
+
+def store(record: Download, now: datetime) -> None:
+    """From now on the record is nginx's, with all that is known of it, and the meter's no more."""
+    record.offloaded = True
+    known = {name: getattr(record, name) for name in (*meter.BEGUN, "offloaded")}
+    Download.objects.filter(pk=record.pk).update(**known, seen_at=now + LONGEST)
 
 
 async def hand_over(

@@ -6,10 +6,11 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from streams import audit
 from streams.access import links
-from streams.access.links import Given, LinkUnusableError, PasscodeError
+from streams.access.links import Given, LinkUsedUpError, PasscodeError
 from streams.delivery import limits
 from streams.models import Download, Endpoint, ShareLink, State, User
 from streams.models.links import used
@@ -69,22 +70,22 @@ def open_link(text: str, given: Given) -> ShareLink:
 def store(record: Download, link: ShareLink, *, is_piece: bool) -> None:
     """Stores the record of a download by `link`, and counts it unless it goes on with another.
 
-    `is_piece`: a range was asked for. Raises `LinkUnusableError` where all its downloads are used
-    up, and `LimitError`. Two that ask at once ask one after the other, since each waits for the row
+    `is_piece`: a range was asked for. Raises `LinkUsedUpError` where all its downloads are used up,
+    and `LimitError`. Two that ask at once ask one after the other, since each waits for the row
     that the other holds.
     """
     with transaction.atomic():
         ShareLink.objects.select_for_update().get(pk=link.pk)
         record.counted = not (is_piece and _goes_on(record, link))
         if record.counted and not _has_left(link):
-            raise LinkUnusableError
+            raise LinkUsedUpError
         limits.store(record, link.endpoint, link.user)
 
 
 def refuse_used_up(record: Download, link: ShareLink) -> None:
-    """For a request without bytes. Raises `LinkUnusableError` where a download would be refused."""
+    """For a request without bytes. Raises `LinkUsedUpError` where a download would be refused."""
     if not _has_left(link) and not _goes_on(record, link):
-        raise LinkUnusableError
+        raise LinkUsedUpError
 
 
 def begun(record: Download) -> None:
@@ -106,7 +107,8 @@ def _has_left(link: ShareLink) -> bool:
 def _goes_on(record: Download, link: ShareLink) -> bool:
     """Whether the same client may have the pieces of a download that was counted.
 
-    Without a cookie nothing but its address tells a client; so what it may draw is bounded.
+    Without a cookie nothing but its address tells a client; so what it may draw is bounded. Raises
+    `RunningError` where it has too many of them at a time.
     """
     mine = Download.objects.filter(
         link=link, address=record.address, started_at__gt=timezone.now() - LASTS
@@ -117,6 +119,15 @@ def _goes_on(record: Download, link: ShareLink) -> bool:
         drawn=Sum("sent"),
         running=Count("pk", filter=Q(state=State.RUNNING)),
     )
-    if not seen["uses"] or not seen["whole"] or seen["running"] >= PIECES:
+    if not seen["uses"] or not seen["whole"]:
         return False
-    return bool(seen["drawn"] < BYTES * seen["uses"] * seen["whole"])
+    if seen["drawn"] >= BYTES * seen["uses"] * seen["whole"]:
+        return False
+    if seen["running"] >= PIECES:
+        # Of those that a program fetches one after the other, most have ended.
+        raise limits.RunningError(
+            "too_many_downloads",
+            _("As many of your downloads are running as you may have at a time."),
+            limits.SHORTEST_WAIT,
+        )
+    return True

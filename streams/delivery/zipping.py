@@ -51,6 +51,8 @@ class Member:
     def check(self, opened: Opened) -> None:
         """Raises `ChangedError` where this is another version than was told of."""
         looked = self.looked
+        if looked.headers.get("Content-Encoding") != opened.headers.get("Content-Encoding"):
+            raise ChangedError("its coding is another one than before the zip was begun")
         if looked.etag and opened.etag and looked.etag != opened.etag:
             raise ChangedError("its entity tag is another one than before the zip was begun")
         if None not in {looked.length, opened.length} and looked.length != opened.length:

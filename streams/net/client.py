@@ -130,6 +130,15 @@ class Connector(aiohttp.TCPConnector):
         self._policy.check_address(found[0]["host"], scheme=self._scheme)
         return str(found[0]["host"])
 
+    async def _get(self, *args: Any) -> Any:
+        """A kept connection. What has come on it meanwhile must not answer the next request."""
+        while kept := await super()._get(*args):
+            assert isinstance(kept.protocol, Connection)
+            if kept.protocol.is_quiet():
+                break
+            kept.close()
+        return kept
+
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
         context, hostname = kwargs.pop("ssl"), kwargs.pop("server_hostname")
         transport, connection = await super()._wrap_create_connection(*args, **kwargs)
@@ -237,7 +246,8 @@ class Client:
 
     def _checked(self, url: str, response: aiohttp.ClientResponse) -> Incoming:
         try:
-            framing = headers.framing(response.status, response.raw_headers)
+            version = response.version or (1, 0)
+            framing = headers.framing(version, response.status, response.raw_headers)
         except headers.FramingError as exc:
             HttpBody(response).abort()
             raise ProtocolError(f"The source's answer is not valid HTTP: {exc}.") from exc

@@ -7,6 +7,7 @@ with two copies less of each byte.
 """
 
 import re
+import select
 from typing import Any
 
 from aiohttp import ClientPayloadError, StreamReader
@@ -18,6 +19,7 @@ from streams.net.pace import NARROW, Pace
 from streams.wire import body, headers
 
 LONGEST_HEAD = 64 * 1024
+_BEGINNING = b"HTTP/1."
 # A single LF is taken for a line's end in a head (RFC 9112 section 2.2), and nowhere else.
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _NOTHING = memoryview(b"")
@@ -33,6 +35,13 @@ class Connection(ResponseHandler):
         self._head = b""
         # Of the latest response; None while there is none, or none with a body.
         self.decoder: body.Decoder | None = None
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that the event loop has not read yet; nor the end."""
+        assert self.transport is not None
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def set_response_params(self, **params: Any) -> None:
         """A request goes out."""
@@ -60,18 +69,23 @@ class Connection(ResponseHandler):
             self._refuse()
             return _NOTHING
         held, self._head = self._head + bytes(data), b""
+        if not _BEGINNING.startswith(held[: len(_BEGINNING)]):
+            # What another version means, nobody knows here (RFC 9110 section 2.5).
+            self._refuse_head("it does not begin as HTTP/1 does")
+            return _NOTHING
         end = _END_OF_HEAD.search(held)
-        if end is None and b"HTTP/".startswith(held[:5]):
+        if end is None:
             self._head = held
             if len(held) > LONGEST_HEAD:
-                self.set_exception(HttpProcessingError(message="the head is too long"))
-                self._refuse()
+                self._refuse_head("the head is too long")
             return _NOTHING
-        # aiohttp's parser says what is wrong with the beginning of something else.
-        stop = end.end() if end else len(held)
         # This gives `feed_data` the message.
-        super().data_received(held[:stop])
-        return memoryview(held)[stop:] if self._exception is None else _NOTHING
+        super().data_received(held[: end.end()])
+        return memoryview(held)[end.end() :] if self._exception is None else _NOTHING
+
+    def _refuse_head(self, why: str) -> None:
+        self.set_exception(HttpProcessingError(message=why))
+        self._refuse()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """A head has been parsed."""
@@ -81,7 +95,7 @@ class Connection(ResponseHandler):
                 self._parser = None
         else:
             try:
-                framing = headers.framing(message.code, message.raw_headers)
+                framing = headers.framing(message.version, message.code, message.raw_headers)
             except headers.FramingError:
                 # Whoever asked finds the same in this head and drops the connection.
                 framing = headers.Framing(None, chunked=False)

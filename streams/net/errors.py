@@ -6,6 +6,7 @@ OriginError                   before the first byte of the body: an answer of ou
 ├── OriginTimeoutError        no head, or no first byte, in time
 ├── ProtocolError             not HTTP, or HTTP that two readers could read differently
 ├── RedirectError             it leads elsewhere
+├── CodedError                its content coding is one that the client does not take
 ├── BrokenError               the body ended before its first byte
 ├── ForbiddenError            401 or 403
 │   ├── BareError                 to a request that bears nothing that could be wrong
@@ -93,6 +94,17 @@ class RedirectError(OriginError):
         """`place` is scheme and host of where it leads: what else an address has may be secret."""
         super().__init__(detail)
         self.place = place
+
+
+class CodedError(OriginError):
+    code = "origin_coded"
+    hint = (
+        "Ask with an Accept-Encoding that takes it, and decode it. "
+        "Operators: have the source heed Accept-Encoding: identity, or register keep_gzip."
+    )
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"The source sends it coded ({coding}), which this request does not take.")
 
 
 class BrokenError(OriginError):

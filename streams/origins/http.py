@@ -140,7 +140,10 @@ class HttpOrigin:
         raise await self.refusal(answer, wanted)
 
     def _whole(self, answer: Answer, *, length: int | None) -> Opened:
-        fields = headers.passed(answer.headers)
+        try:
+            fields = headers.passed(answer.headers)
+        except headers.CodingError as exc:
+            raise errors.ProtocolError("The source's Content-Encoding cannot be read.") from exc
         gzipped = self.target.keep_gzip and fields.get("Content-Encoding") == "gzip"
         if gzipped:
             del fields["Content-Encoding"]

@@ -33,6 +33,9 @@ from streams.registry.adoption import Found
 from streams.registry.parse import RegistryError
 from streams.registry.spec import EndpointSpec, Part, RegistrySpec, SecretSpec
 
+# Characters that are read of a file with a value. One that needs more is too long.
+LARGEST_FILE = 4096
+
 # What must stay as it is while a rotation is under way.
 _ROTATED = {"header", "store", "secrets_manager", "function", "gateways"}
 
@@ -255,8 +258,13 @@ def _given_value(spec: SecretSpec) -> str | None:
             raise RegistryError([f"value_from_env: {spec.value_from_env} is not set"])
         return _checked(value, "value_from_env")
     if spec.value_from_file:
+        file = Path(spec.value_from_file)
         try:
-            text = Path(spec.value_from_file).read_text(encoding="utf-8").strip()
+            if file.exists() and not file.is_file():
+                # Of a pipe or a device there may be no end.
+                raise RegistryError(["value_from_file: expected a regular file"])
+            with file.open(encoding="utf-8") as opened:
+                text = opened.read(LARGEST_FILE).strip()
         except (OSError, UnicodeDecodeError) as exc:
             raise RegistryError(
                 [f"value_from_file: cannot be read ({type(exc).__name__})"]

@@ -22,7 +22,6 @@ from streams.access.guessing import TooManyGuessesError
 from streams.access.identity import AnonymousError, UnauthorizedError, identify
 from streams.delivery import downloads
 from streams.delivery.conditions import Asked
-from streams.delivery.database import in_database_thread
 from streams.delivery.limits import LimitError
 from streams.delivery.offload import Front, Handover
 from streams.delivery.parameters import ParametersError
@@ -67,7 +66,7 @@ async def download(request: HttpRequest, slug: str) -> HttpResponseBase:
     asked = asked_of(request)
     try:
         front = _front(request)
-        permitted = await in_database_thread(_permit)(request, slug, asked, front)
+        permitted = await downloads.patiently(_permit, request, slug, asked, front)
     except NOT_PERMITTED as exc:
         return not_permitted(request, exc)
     return await serve(request, permitted)

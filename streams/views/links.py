@@ -46,23 +46,21 @@ async def shared(request: HttpRequest, text: str) -> HttpResponseBase:
 
 
 async def _bytes(request: HttpRequest, text: str) -> HttpResponseBase:
-    permitted = await in_database_thread(_permitted)(request, text)
-    if isinstance(permitted, HttpResponse):
-        return permitted
-    return await serve(request, permitted)
-
-
-def _permitted(request: HttpRequest, text: str) -> downloads.Permitted | HttpResponse:
-    # What pages say of whoever has signed in is looked up here, and not in the event loop.
-    bool(request.user.is_authenticated)
     try:
-        return downloads.permit_link(text, _given(request, text), asked_of(request))
+        permitted = await downloads.patiently(_permitted, request, text)
     except LinkUnusableError:
         return _unusable(request)
     except PasscodeError as exc:
         return _asking(request, exc)
     except LimitError as exc:
         return limited(request, exc)
+    return await serve(request, permitted)
+
+
+def _permitted(request: HttpRequest, text: str) -> downloads.Permitted:
+    # What pages say of whoever has signed in is looked up here, and not in the event loop.
+    bool(request.user.is_authenticated)
+    return downloads.permit_link(text, _given(request, text), asked_of(request))
 
 
 def _given(request: HttpRequest, text: str) -> Given:

@@ -46,6 +46,9 @@ _WORDS = {
     "origin_not_found": Wording(_("The source does not have this file."), OPERATOR),
     "origin_protocol": Wording(_("The source's answer made no sense."), OPERATOR),
     "origin_redirect": Wording(_("The source leads elsewhere."), OPERATOR),
+    "origin_coded": Wording(
+        _("The source sends the file in a form that your program does not take."), OPERATOR
+    ),
     "address_forbidden": Wording(_("The source's address is not allowed."), OPERATOR),
     "function_url_buffered": Wording(_("The source is not set up to stream."), OPERATOR),
     "function_url_unknown": Wording(_("The source is no longer there."), OPERATOR),

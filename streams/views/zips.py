@@ -24,13 +24,13 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from streams.access.identity import identify
-from streams.delivery import bundles, parameters
+from streams.delivery import bundles, downloads, parameters
 from streams.delivery.bundles import MemberUnavailableError
-from streams.delivery.database import in_database_thread
 from streams.delivery.downloads import NotVisibleError, Permitted
 from streams.delivery.parameters import ParametersError
 from streams.delivery.stopping import StoppedError
 from streams.models import Download, Endpoint, State, User
+from streams.net.errors import PreconditionError
 from streams.views import pages, progress
 from streams.views.doors import signed_in
 from streams.views.downloads import (
@@ -134,12 +134,14 @@ async def download(request: HttpRequest) -> HttpResponseBase:
         hint = _("Name each one so: ?export=first&export=second.")
         return refusal(request, 400, "zip_invalid", message, hint)
     try:
-        permitted = await in_database_thread(_permit)(request, wanted)
+        permitted = await downloads.patiently(_permit, request, wanted)
     except NotVisibleError as exc:
         message = _("There is no such export: %s") % str(exc)[:100]
         return refusal(request, 404, "not_found", message, _("Check the link."))
     except NOT_PERMITTED as exc:
         return not_permitted(request, exc)
+    except PreconditionError as exc:
+        return origin_error(request, exc, "")
     try:
         caller = request.headers.get("traceparent", "")
         started = await bundles.start(permitted, client_socket(request), caller)
@@ -152,4 +154,6 @@ async def download(request: HttpRequest) -> HttpResponseBase:
 
 
 def _permit(request: HttpRequest, wanted: list[str]) -> "list[Permitted]":
-    return list(bundles.permit(identify(request), wanted, again=is_again(request)))
+    if_match = request.headers.get("If-Match")
+    again = is_again(request)
+    return list(bundles.permit(identify(request), wanted, again=again, if_match=if_match))

@@ -22,7 +22,10 @@ _MEDIA_TYPE = re.compile(
     r"(?:[a-z0-9!#$&^_.+-]{1,100}|\"[a-z0-9 !#$&'()*+,./:=?@_-]{0,100}\"))*",
     re.IGNORECASE | re.ASCII,
 )
-_ENCODINGS = re.compile(r"[a-z0-9-]{1,20}(?:[ \t]*,[ \t]*[a-z0-9-]{1,20}){0,3}", re.ASCII)
+_CODING = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,40}", re.ASCII)
+# Names of the same coding (RFC 9110 section 8.4.1).
+_OLD_NAMES = {"x-gzip": "gzip", "x-compress": "compress"}
+MOST_CODINGS = 4
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,500}")
 
 _EXPIRY = re.compile(r'expiry-date="([^"]{1,50})"')
@@ -34,6 +37,10 @@ class FramingError(ValueError):
     """The origin's head contradicts itself about where the body ends (RFC 9112 section 6.3)."""
 
 
+class CodingError(ValueError):
+    """`Content-Encoding` is there, and cannot be read: what was done to the bytes is not known."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """How a body ends: after `length` bytes, by a last chunk, or (neither) with the connection."""
@@ -42,8 +49,8 @@ class Framing:
     chunked: bool
 
 
-def framing(status: int, headers: RawHeaders) -> Framing:
-    """Raises `FramingError` where two readers of this head could disagree about the body.
+def framing(version: tuple[int, int], status: int, headers: RawHeaders) -> Framing:
+    """Of a head in this version of HTTP. Raises `FramingError` where two readers could disagree.
 
     Blanks behind a name are no part of it (RFC 9112 section 5.1).
     """
@@ -57,6 +64,9 @@ def framing(status: int, headers: RawHeaders) -> Framing:
     if codings and lengths:
         raise FramingError("a length together with a transfer coding")
     if codings:
+        if version < (1, 1):
+            # RFC 9112 section 6.1: whoever said so may not have meant it, and kept some of it back.
+            raise FramingError("a transfer coding in HTTP/1.0")
         if codings[0].lower() != b"chunked":
             raise FramingError("an unknown transfer coding")
         return Framing(None, chunked=True)
@@ -74,9 +84,17 @@ def content_type(value: str | None) -> str:
 
 
 def content_encoding(value: str | None) -> str | None:
-    """The content codings, in lower case; None for none or `identity`."""
-    value = (value or "").strip().lower()
-    return value if value != "identity" and _ENCODINGS.fullmatch(value) else None
+    """The content codings, in lower case; None for none or `identity`. Raises `CodingError`."""
+    codings = [_coding(item) for item in (value or "").split(",")]
+    codings = [coding for coding in codings if coding not in {"", "identity"}]
+    if len(codings) > MOST_CODINGS or not all(map(_CODING.fullmatch, codings)):
+        raise CodingError
+    return ", ".join(codings) or None
+
+
+def _coding(item: str) -> str:
+    name = item.strip().lower()
+    return _OLD_NAMES.get(name, name)
 
 
 def _http_date(value: str | None) -> str | None:
@@ -90,7 +108,7 @@ def _http_date(value: str | None) -> str | None:
 def passed(headers: Mapping[str, str]) -> dict[str, str]:
     """What of an origin's fields reaches the client, sanitised: those that describe the bytes.
 
-    Length and range are not among them: they are built from what was checked.
+    Length and range are not among them: they are built from what was checked. Raises `CodingError`.
     """
     found = {
         "Content-Type": content_type(headers.get("content-type")),
@@ -111,16 +129,25 @@ def dropped(headers: Mapping[str, str]) -> frozenset[str]:
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether a client takes gzip (RFC 9110 section 12.5.3)."""
+    """Whether a client says that it takes gzip (RFC 9110 section 12.5.3)."""
+    return _accepts(accept_encoding or "", ["gzip"])
+
+
+def takes(accept_encoding: str | None, codings: str) -> bool:
+    """Whether a client takes what `content_encoding` says. One that says nothing takes anything."""
+    return accept_encoding is None or _accepts(accept_encoding, codings.split(", "))
+
+
+def _accepts(accept_encoding: str, codings: Iterable[str]) -> bool:
     quality: dict[str, float] = {}
-    for item in (accept_encoding or "").lower().split(","):
+    for item in accept_encoding.lower().split(","):
         coding, _, parameter = item.partition(";")
         weight = parameter.strip().removeprefix("q=") or "1"
         try:
-            quality[coding.strip()] = float(weight)
+            quality[_coding(coding)] = float(weight)
         except ValueError:
-            quality[coding.strip()] = 0.0
-    return quality.get("gzip", quality.get("x-gzip", quality.get("*", 0.0))) > 0
+            quality[_coding(coding)] = 0.0
+    return all(quality.get(coding, quality.get("*", 0.0)) > 0 for coding in codings)
 
 
 def of_expiration(value: str) -> datetime | None:

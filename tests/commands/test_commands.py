@@ -102,6 +102,13 @@ def test_a_missing_file_is_named(manage: Shell) -> None:
     assert "nowhere.yaml: No such file" in done.stderr
 
 
+def test_a_registry_that_never_ends_is_refused(manage: Shell) -> None:
+    done = manage("apply", "/dev/zero")
+
+    assert done.returncode == 1
+    assert "at most 1 MiB" in done.stderr
+
+
 def test_the_registry_is_printed_without_values(manage: Shell) -> None:
     manage("apply", "-", text=REGISTRY)
 

@@ -12,10 +12,10 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from streams.delivery import meter as metering
-from streams.delivery import stopping
+from streams.delivery import offload, stopping
 from streams.delivery.meter import Meter
 from streams.delivery.throttle import Throttles
-from streams.models import Download, Figures, State, User
+from streams.models import Download, Figures, Proof, State, User
 from streams.models.downloads import LEASE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +74,27 @@ async def test_what_completes_before_it_is_heard_is_complete() -> None:
     stored = await Download.objects.aget(pk=record.pk)
     assert (stored.state, stored.reason, stored.stopped_by) == ("complete", "", "op")
     assert not await Download.objects.stopping().aexists()
+
+
+async def test_what_was_handed_over_ends_as_its_carrier_says() -> None:
+    meter = Meter(Throttles(), lambda _: None, Figures())
+    record = await Download.objects.acreate(slug="orders", username="ann")
+    meter.waits(record)
+    now = timezone.now()
+    record.filename, record.size = "orders.csv", 5
+    await sync_to_async(offload.store)(record, now)
+    row = Download.objects.filter(pk=record.pk)
+    # It has not been told yet, and says that the download lives.
+    await meter.flush()
+    assert (await row.aget()).seen_at == now + offload.LONGEST
+
+    meter.handed_over(record)
+    ended = {"state": State.COMPLETE, "proof": Proof.LENGTH, "sent": 5, "finished_at": now}
+    await row.aupdate(**ended, first_byte_at=now)
+    await meter.flush()
+
+    stored = await row.aget()
+    assert (stored.proof, stored.first_byte_at, stored.filename) == ("length", now, "orders.csv")
 
 
 async def test_after_an_outage_others_get_time_to_say_that_they_live(

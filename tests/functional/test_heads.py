@@ -70,6 +70,21 @@ CASES: dict[str, tuple[Script, int, str]] = {
         "origin_protocol",
     ),
     "not HTTP": (replying(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), 502, "origin_protocol"),
+    "HTTP/2": (
+        replying(b"HTTP/2.0 200 OK\r\nContent-Length: 6\r\n\r\ncanary"),
+        502,
+        "origin_protocol",
+    ),
+    "not quite HTTP": (
+        replying(b"ICE/1.0 200 OK\r\nContent-Length: 6\r\n\r\ncanary"),
+        502,
+        "origin_protocol",
+    ),
+    "chunks over HTTP/1.0": (
+        replying(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"canary")),
+        502,
+        "origin_protocol",
+    ),
     "two lengths": (
         replying(head("Content-Length: 5", "Content-Length: 5") + b"canary"),
         502,

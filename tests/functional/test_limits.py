@@ -14,7 +14,7 @@ import pytest
 from tests.functional import brokers, postgres
 from tests.functional.client import Answer, Exchange
 from tests.functional.conftest import Portal, running
-from tests.functional.origin import Connection, Origin, Request, head
+from tests.functional.origin import Connection, Origin, Request, head, length
 from tests.functional.test_links import PASSCODE, Make, make
 
 __all__ = ["make"]
@@ -26,6 +26,7 @@ version: 1
 endpoints:
   - {{slug: plain, title: Plain, kind: http, url: "{url}", groups: "*"}}
   - {{slug: two, title: Two, kind: http, url: "{url}", limits: {{concurrent: 2}}, groups: "*"}}
+  - {{slug: one, title: One, kind: http, url: "{url}", limits: {{per_user: 1}}, groups: "*"}}
   - {{slug: shared, title: Shared, kind: http, url: "{url}", groups: "*", shareable: true}}
 """
 
@@ -111,6 +112,14 @@ def test_of_many_at_once_as_many_run_as_the_export_allows(portal: Portal) -> Non
     assert statuses(answers) == [200, 200] + [429] * 6
     refused = [json.loads(one.body)["error"]["code"] for one in answers if one.status == 429]
     assert set(refused) == {"export_busy"}
+
+
+def test_one_after_the_other_is_not_too_many(portal: Portal) -> None:
+    case = portal.origin.on(lambda _, connection: connection.send(length(b"hello")))
+
+    answers = [portal.ask(case, slug="one").read() for _ in range(6)]
+
+    assert statuses(answers) == [200] * 6
 
 
 def test_tokens_are_not_guessed(portal: Portal) -> None:

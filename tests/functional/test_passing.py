@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.functional.client import Exchange
 from tests.functional.conftest import CURRENT, PREVIOUS, Portal
 from tests.functional.origin import Connection, Request, head, length, replying
 
@@ -169,8 +170,6 @@ def test_a_redirect_to_another_port_is_not_followed_and_gets_no_secret(portal: P
     ],
 )
 def test_who_is_not_signed_in_gets_nothing(portal: Portal, fields: list[str], status: int) -> None:
-    from tests.functional.client import Exchange
-
     answer = Exchange(portal.port, "/exports/plain/download", *fields).read()
 
     assert answer.status == status
@@ -185,6 +184,26 @@ def test_what_one_may_not_have_does_not_exist(portal: Portal, slug: str) -> None
     case = portal.origin.on(replying(length(b"x")))
 
     answer = portal.ask(case, slug=slug).read()
+
+    assert answer.status == 404
+    assert case.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/exports/plain%2fdownload",
+        "/exports%2Fplain/download",
+        "/exports/plain%2F",
+        "/%2fmetrics",
+        "/metrics%2f..",
+    ],
+)
+def test_an_encoded_slash_parts_no_path(portal: Portal, path: str) -> None:
+    case = portal.origin.on(replying(length(b"x")))
+    fields = (f"Authorization: Bearer {portal.token}", "Accept: text/html")
+
+    answer = Exchange(portal.port, f"{path}?case={case.name}", *fields).read()
 
     assert answer.status == 404
     assert case.requests == []

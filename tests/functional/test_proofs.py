@@ -9,12 +9,13 @@ import json
 import random
 import re
 import sqlite3
+import threading
 import zipfile
 
 import pytest
 
 from tests.functional.conftest import Portal
-from tests.functional.origin import Connection, Request, Script, chunks, head, length
+from tests.functional.origin import Connection, Request, Script, chunks, head, length, replying
 
 EITHER_FRONT = True
 
@@ -102,14 +103,35 @@ def test_what_is_corrupt_cannot_be_resumed_into_a_whole(portal: Portal) -> None:
     assert (after.status, after.body) == (206, DATA[600_000:])
 
 
-def test_not_modified_says_nothing_of_a_copy_that_is_corrupt(portal: Portal) -> None:
-    bad = portal.get(announcing(digest_of(b"another")))
-    assert portal.record(bad)["state"] == "corrupt"
-    asked = portal.get(announcing(digest_of(DATA)), 'If-None-Match: "v1"')
-    assert portal.record(asked)["status"] == 304
+def test_another_good_copy_does_not_make_a_bad_one_good(portal: Portal) -> None:
+    meanwhile = threading.Event()
 
+    def slow(request: Request, connection: Connection) -> None:
+        fields = ('ETag: "v1"', "Accept-Ranges: bytes", digest_of(b"another"))
+        connection.send(head(f"Content-Length: {len(DATA)}", *fields) + DATA[:1000])
+        meanwhile.wait(10)
+        connection.send(DATA[1000:])
+
+    bad = portal.ask(portal.origin.on(slow))
+    answer = bad.read_head()
+    portal.record(portal.get(announcing(digest_of(DATA))))
+    meanwhile.set()
+    bad.read_body(answer)
     resumed = portal.get(announcing(digest_of(DATA)), "Range: bytes=600000-")
 
+    assert portal.record(answer)["state"] == "corrupt"
+    assert portal.record(resumed)["state"] == "complete"
+    assert (resumed.status, resumed.body) == (200, DATA)
+
+
+def test_nor_does_an_answer_without_bytes(portal: Portal) -> None:
+    bad = portal.get(announcing(digest_of(b"another")))
+    known = portal.get(replying(head('ETag: "v1"', status="304 No")), 'If-None-Match: "v1"')
+    assert portal.record(known)["state"] == "complete"
+    resumed = portal.get(announcing(digest_of(DATA)), "Range: bytes=600000-")
+
+    assert (bad.end, known.status) == ("cut", 304)
+    assert portal.record(resumed)["state"] == "complete"
     assert (resumed.status, resumed.body) == (200, DATA)
 
 

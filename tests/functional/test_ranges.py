@@ -287,6 +287,35 @@ def test_gzip_passes_as_it_is_to_those_who_take_it(portal: Portal) -> None:
     assert (answer.body, answer.value("content-encoding")) == (coded, "gzip")
 
 
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip", "x-foo"])
+@pytest.mark.parametrize("slug", EITHER_WAY)
+def test_a_coding_that_was_not_asked_for_passes_to_who_does_not_exclude_it(
+    portal: Portal, coding: str, slug: str
+) -> None:
+    coded = length(b"not decoded", f"Content-Encoding: {coding}", 'ETag: "z"')
+    case = portal.origin.on(replying(coded))
+    told = f"Accept-Encoding: {coding}"
+
+    taken = [portal.ask(case, slug=slug).read(), portal.ask(case, told, slug=slug).read()]
+    excluded = "Accept-Encoding: gzip;q=0, identity"
+    refused = portal.ask(case, excluded, slug=slug).read()
+    peeked = portal.ask(case, excluded, slug=slug, method="HEAD").read()
+
+    for answer in taken:
+        assert (answer.status, answer.body) == (200, b"not decoded")
+        assert answer.value("content-encoding") == coding
+        assert answer.value("accept-ranges") is None
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (502, "origin_coded")
+    assert portal.record(refused)["reason"] == "origin_coded"
+    assert peeked.status == 502
+
+
+def test_a_coding_that_cannot_be_read_is_an_error(portal: Portal) -> None:
+    answer = portal.get(replying(length(b"what?", "Content-Encoding: gzip;level=9")))
+
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "origin_protocol")
+
+
 def test_identity_is_asked_for_otherwise(portal: Portal) -> None:
     case = portal.origin.on(replying(head("Transfer-Encoding: chunked") + chunks(b"x")))
 

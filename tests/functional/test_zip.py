@@ -282,6 +282,43 @@ def test_of_a_range_the_whole_is_sent(portal: Portal) -> None:
     assert len(files(answer)) == 3
 
 
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ('If-Match: "v1"', 412),
+        ("If-Match: nonsense", 412),
+        ("If-Match: *", 200),
+        ("If-Unmodified-Since: Thu, 26 Nov 2020 10:00:00 GMT", 200),
+    ],
+)
+def test_it_has_neither_a_tag_nor_a_date_that_a_client_could_name(
+    portal: Portal, condition: str, status: int
+) -> None:
+    case = portal.origin.on(whole(CSV, *TAGGED))
+    before = portal.select("select count(*) as n from streams_download")
+
+    answer = of(portal, f"plain?case={case.name}", fields=(condition,)).read()
+
+    assert answer.status == status
+    if status == 412:
+        assert json.loads(answer.body)["error"]["code"] == "precondition_failed"
+        assert case.requests == []
+        assert portal.select("select count(*) as n from streams_download") == before
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_in_a_zip_gzip_alone_tells_that_it_is_coded(portal: Portal, place: int) -> None:
+    packed = [whole(CSV, f"Content-Encoding: {coding}") for coding in ("gzip", "br")]
+    packed.insert(place, packed.pop())
+
+    refused = ask(portal, *packed).read()
+    taken = ask(portal, packed[1 - place]).read()
+
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (502, "origin_coded")
+    assert outcomes(portal, taken) == [("complete", "")]
+    assert "plain.gz" in files(taken)
+
+
 def test_nobody_has_one_without_signing_in(portal: Portal) -> None:
     for fields, status in [((), 401), (("Accept: text/html",), 302), (("Authorization: x",), 401)]:
         answer = Exchange(portal.port, "/zip/download?export=plain", *fields).read()

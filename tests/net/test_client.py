@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import ipaddress
 import struct
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from socket import SO_LINGER, SOL_SOCKET
@@ -14,6 +16,7 @@ import pytest
 from streams.net import errors
 from streams.net.addresses import AddressPolicy
 from streams.net.client import Client, Incoming
+from tests.functional.origin import Connection, Origin, Request, length
 
 LOOPBACK = AddressPolicy((ipaddress.ip_network("127.0.0.0/8"),))
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -229,6 +232,29 @@ async def test_what_nobody_asked_for_is_no_answer_to_the_next_request(path: str)
     assert await whole(await client.request("GET", url + "/length", {})) == b"right"
     await client.close()
     server.close()
+
+
+async def test_nor_what_a_busy_event_loop_had_no_time_to_read() -> None:
+    said = threading.Event()
+
+    def script(_: Request, connection: Connection) -> None:
+        connection.send(length(b"right"))
+        if len(case.requests) == 1:
+            time.sleep(0.05)
+            connection.send(length(b"wrong"))
+            said.set()
+
+    origin = Origin()
+    case, client = origin.on(script), Client(LOOPBACK, head_timeout=2)
+    url = f"{origin.url}?case={case.name}"
+    await whole(await client.request("GET", url, {}))
+    assert said.wait(5), "it holds up the event loop"
+
+    assert await whole(await client.request("GET", url, {})) == b"right"
+    assert await whole(await client.request("GET", url, {})) == b"right"
+    assert len({connection.sock for connection in case.connections}) == 2
+    await client.close()
+    origin.close()
 
 
 async def test_a_head_that_never_ends_is_given_up_in_time() -> None:

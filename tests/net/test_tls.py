@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -145,6 +146,25 @@ async def test_a_body_arrives_and_the_connection_is_used_again(
             assert await fetch(opened, server.port) == b"hello"
 
     assert server.connections == 1
+
+
+async def test_what_nobody_asked_for_is_no_answer_to_the_next_request(
+    origin: Callable[..., Origin],
+) -> None:
+    said = threading.Event()
+
+    def script(started: Origin, secure: ssl.SSLSocket) -> None:
+        secure.sendall(HEAD + b"Content-Length: 5\r\n\r\nright")
+        if started.connections == 1:
+            time.sleep(0.05)
+            secure.sendall(HEAD + b"Content-Length: 5\r\n\r\nwrong")
+            said.set()
+
+    started = origin(script)
+    async with client() as opened:
+        await fetch(opened, started.port)
+        assert said.wait(5), "it holds up the event loop"
+        assert await fetch(opened, started.port) == b"right"
 
 
 async def test_without_length_only_tlss_own_end_is_an_end(origin: Callable[..., Origin]) -> None:

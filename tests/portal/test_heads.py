@@ -21,13 +21,18 @@ class Hasty(Protocol):
     """Half a second for a head is enough on loopback."""
 
     head_time = 0.5
+    body_time = 1.5
+    largest_body = 300 * KB
     linger = 0.5
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the number of bytes it was sent; `/long` not before `GO_ON`."""
+    """Answers with the number of bytes it was sent; `/long` not before `GO_ON`.
+
+    `/early` does not wait for them.
+    """
     got = 0
-    while True:
+    while scope["path"] != "/early":
         message = await receive()
         got += len(message.get("body", b""))
         if not message.get("more_body"):
@@ -36,7 +41,8 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/long":
         await send({"type": "http.response.body", "body": b"first ", "more_body": True})
         await asyncio.to_thread(GO_ON.wait, 10)
-    await send({"type": "http.response.body", "body": b"took %d" % got})
+    seen = b" ".join(name for name, _ in scope["headers"])
+    await send({"type": "http.response.body", "body": b"took %d with %b" % (got, seen)})
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +166,68 @@ def test_pipelined_heads_are_counted_each_for_itself(client: socket.socket) -> N
         got += _until(client, ANSWERED)
 
 
-def test_a_body_is_neither_counted_nor_timed(client: socket.socket) -> None:
+def test_a_body_may_be_larger_and_slower_than_a_head(client: socket.socket) -> None:
     client.sendall(_head(method="POST", fields=f"Content-Length: {200 * KB}\r\n") + b"y" * 100 * KB)
     time.sleep(0.8)
     client.sendall(b"y" * 100 * KB)
 
     assert b"took %d" % (200 * KB) in _until(client, ANSWERED)
+
+
+CHUNKED = _head(method="POST", fields="Transfer-Encoding: chunked\r\n") + b"1"
+TRAILERS = CHUNKED + b"\r\nx\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(_head(method="POST", fields="Content-Length: 1000000\r\n"), id="a body"),
+        pytest.param(CHUNKED + b";", id="an extension of a chunk"),
+        pytest.param(TRAILERS + b"X: ", id="a trailer"),
+    ],
+)
+@pytest.mark.parametrize(("drip", "status"), [(KB, b"413"), (1, b"408")])
+def test_what_follows_a_head_does_not_go_on_for_ever(
+    client: socket.socket, data: bytes, drip: int, status: bytes
+) -> None:
+    client.sendall(data)
+    client.settimeout(0.001)
+    got, began = b"", time.monotonic()
+    while not got and time.monotonic() - began < 5:
+        client.sendall(b"y" * drip)
+        with contextlib.suppress(TimeoutError):
+            got = client.recv(KB)
+
+    assert got.startswith(b"HTTP/1.1 " + status)
+    client.settimeout(5)
+    assert _until_closed(client) == b""
+
+
+def test_trailers_do_not_pass_for_fields_of_the_head(client: socket.socket) -> None:
+    client.sendall(TRAILERS + b"X-Forwarded-For: 1.2.3.4\r\nHost: other\r\n\r\n")
+
+    assert b"took 1 with host transfer-encoding\r\n" in _until(client, ANSWERED)
+
+    client.sendall(_head(fields="Y: z\r\n"))
+    assert b"took 0 with host y\r\n" in _until(client, ANSWERED)
+
+
+def test_who_was_answered_already_gets_no_second_answer(client: socket.socket) -> None:
+    client.sendall(_head("/early", method="POST", fields="Content-Length: 10\r\n"))
+
+    assert _until_closed(client).count(b"HTTP/1.1 ") == 1
+
+
+def test_a_body_is_not_late_while_an_answer_before_it_is_sent(client: socket.socket) -> None:
+    client.sendall(_head("/long"))
+    _until(client, b"first \r\n")
+    client.sendall(_head(method="POST", fields="Content-Length: 10\r\n") + b"12345")
+    time.sleep(2)
+    GO_ON.set()
+    assert b"took 0" in _until(client, ANSWERED)
+    client.sendall(b"67890")
+
+    assert b"took 10" in _until(client, ANSWERED)
 
 
 @pytest.mark.parametrize("rest", [b"GET / HTTP/1.1\r\n", b"GET /" + b"y" * 200 * KB])

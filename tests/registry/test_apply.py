@@ -1,5 +1,6 @@
 """A file becomes the registry: wholly, or not at all."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ def test_a_value_comes_from_a_file(tmp_path: Path) -> None:
     lines(f"version: 1\nsecrets: [{{name: a, value_from_file: '{file}'}}]\n")
 
     assert Secret.objects.get().versions.get().value == VALUE
+
+
+def test_a_value_from_what_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_text("x" * 10_000_000)
+
+    for place, named in [
+        ("/dev/zero", "expected a regular file"),
+        (f"{tmp_path}/pipe", "expected a regular file"),
+        (f"{tmp_path}", "expected a regular file"),
+        (f"{tmp_path}/long", "512"),
+        (f"{tmp_path}/missing", "FileNotFoundError"),
+    ]:
+        with pytest.raises(RegistryError, match=f"value_from_file: .*{named}"):
+            lines(f"version: 1\nsecrets: [{{name: a, value_from_file: '{place}'}}]\n")
 
 
 @pytest.mark.parametrize("value", ["", "short", "with space " + "x" * 20, "quo'te" + "x" * 20])

@@ -169,6 +169,7 @@ def test_a_secret_that_could_not_work_is_refused(secret: str, named: str) -> Non
         ("endpoints: []\n", "version: expected, but missing"),
         ("version: 1\nsecrets: [\n", "line"),
         ("version: 1\nversion: 1\n", "line 2: version stands twice"),
+        ("a: &a {x: y}\nb:\n  <<: *a\n", "line 3: expected keys written out, not merged with <<"),
         ("version: 1\n1: x\n", "line 2: expected text as a key"),
         ("version: 1\nendpoints: !!python/object/apply:os.system ['true']\n", "line 2"),
         ("version: 1\nsecrets: [{name: a}, {name: a}]\n", "secrets[1].name: a stands twice"),

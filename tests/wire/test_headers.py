@@ -56,7 +56,7 @@ def test_a_malformed_media_type_says_nothing(value: str | None) -> None:
 )
 def test_a_head_that_contradicts_itself_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(FramingError):
-        headers.framing(200, fields)
+        headers.framing((1, 1), 200, fields)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,19 @@ def test_a_head_that_contradicts_itself_is_refused(fields: list[tuple[bytes, byt
 def test_a_head_tells_how_its_body_ends(
     fields: list[tuple[bytes, bytes]], expected: Framing
 ) -> None:
-    assert headers.framing(200, fields) == expected
+    assert headers.framing((1, 1), 200, fields) == expected
+
+
+def test_http_1_0_knows_no_transfer_coding() -> None:
+    assert headers.framing((1, 0), 200, [(b"Content-Length", b"5")]).length == 5
+    with pytest.raises(FramingError):
+        headers.framing((1, 0), 200, [(b"Transfer-Encoding", b"chunked")])
 
 
 @pytest.mark.parametrize("status", [0, 99, 101, 199, 600, 999])
 def test_a_status_that_no_final_answer_has_is_refused(status: int) -> None:
     with pytest.raises(FramingError):
-        headers.framing(status, [])
+        headers.framing((1, 1), status, [])
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,45 @@ def test_a_status_that_no_final_answer_has_is_refused(status: int) -> None:
 )
 def test_gzip_is_sent_to_those_who_take_it(field: str | None, takes: bool) -> None:
     assert headers.accepts_gzip(field) is takes
+
+
+@pytest.mark.parametrize(
+    ("field", "codings", "takes"),
+    [
+        (None, "br", True),
+        ("", "br", False),
+        ("identity", "gzip", False),
+        ("gzip, br", "br", True),
+        ("gzip, br", "gzip, br", True),
+        ("gzip, br", "gzip, zstd", False),
+        ("*;q=0.1", "x-foo", True),
+        ("*, br;q=0", "br", False),
+        ("x-gzip", "gzip", True),
+    ],
+)
+def test_a_coding_is_for_those_who_take_it(field: str | None, codings: str, takes: bool) -> None:
+    assert headers.takes(field, codings) is takes
+
+
+@pytest.mark.parametrize(
+    ("value", "codings"),
+    [
+        (None, None),
+        ("identity", None),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip ,, identity,br,", "gzip, br"),
+        ("x_foo!", "x_foo!"),
+    ],
+)
+def test_codings_are_told_by_their_names(value: str | None, codings: str | None) -> None:
+    assert headers.content_encoding(value) == codings
+
+
+@pytest.mark.parametrize("value", ["gzip;q=1", "g zip", "é", "a, " * 5 + "a", "x" * 50])
+def test_a_coding_that_cannot_be_read_is_not_passed_over(value: str) -> None:
+    with pytest.raises(headers.CodingError):
+        headers.passed({"content-encoding": value})
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,8 @@ data "aws_iam_policy_document" "worker" {
     for_each = var.http_api ? [1] : []
 
     content {
-      sid       = "ReadTheHttpApi"
-      actions   = ["apigateway:GET"]
+      sid     = "ReadTheHttpApi"
+      actions = ["apigateway:GET"]
       resources = [
         local.http_integration,
         local.http_stage,

@@ -65,8 +65,8 @@ def first_byte_late(endpoint: EndpointFacts) -> Iterator[Found]:
     "gzip-unasked",
     Severity.WARNING,
     "The file comes as it is where that is asked for",
-    consequence="Programs that do not take gzip save what they cannot read, and downloads cannot "
-    "be resumed.",
+    consequence="Programs that say what they take, and not this, are refused it; others save what "
+    "they cannot read, and downloads cannot be resumed.",
 )
 def gzip_unasked(endpoint: EndpointFacts) -> Iterator[Found]:
     answer = opened(endpoint)

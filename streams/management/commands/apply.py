@@ -13,7 +13,7 @@ from streams.aws.failures import ControlError
 from streams.models import Secret
 from streams.models.fields import UndecryptableError
 from streams.registry.apply import Change, apply, touched
-from streams.registry.parse import RegistryError, parse
+from streams.registry.parse import LARGEST, RegistryError, parse
 from streams.rotation import elsewhere, engine
 from streams.rotation.problems import UnfitError
 
@@ -69,7 +69,10 @@ class Command(BaseCommand):
 
 def _read(name: str) -> str:
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        if name == "-":
+            return sys.stdin.read(LARGEST + 1)
+        with Path(name).open(encoding="utf-8") as file:
+            return file.read(LARGEST + 1)
     except OSError as exc:
         raise CommandError(f"{name}: {exc.strerror}") from None
     except UnicodeDecodeError:

@@ -23,17 +23,17 @@ class Command(BaseCommand):
         parser.add_argument("--expires", metavar="30d", help="how long it lasts; absent: for ever")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(username=options["username"]).first()
-        if user is None:
-            raise CommandError(
-                f"There is no user {options['username']}. Run: manage.py create_user"
-            )
         expires_at = None
         if options["expires"]:
             try:
                 expires_at = timezone.now() + parse_duration(options["expires"])
             except PydanticCustomError as exc:
                 raise CommandError(f"--expires: {exc.message()}") from None
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError(
+                f"There is no user {options['username']}. Run: manage.py create_user"
+            )
         with transaction.atomic():
             token = tokens.issue(user, name=options["name"][:100], expires_at=expires_at)
             audit.record("token.added", by=None, what=f"{tokens.key_of(token)} of {user}")
