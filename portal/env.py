@@ -6,6 +6,7 @@ also be given as a file: `NAME_FILE`.
 
 import base64
 import binascii
+import contextlib
 import ipaddress
 import os
 import re
@@ -427,6 +428,16 @@ def stored_key(path: Path, *, size: int = 32) -> str:
             "SPILLWAY_STATE_DIR is wrong. Expected: a folder that can be made and written to "
             f"({exc.strerror})"
         ) from None
+
+
+def private(path: Path) -> Path:
+    """`path`, of a file that only its owner can read, if it is made now.
+
+    Where it cannot be made, whoever opens it says why.
+    """
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)
+    return path
 
 
 def _stored_key(path: Path, *, size: int) -> str:

@@ -82,7 +82,7 @@ DATABASES = {
     "default": dj_database_url.parse(
         ENV.database_url.get_secret_value()
         if ENV.database_url
-        else f"sqlite:///{STATE_DIR / 'spillway.sqlite3'}",
+        else f"sqlite:///{env.private(STATE_DIR / 'spillway.sqlite3')}",
     )
 }
 # For the threads that live on; a request's own thread closes its connection with it.

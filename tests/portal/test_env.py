@@ -107,6 +107,23 @@ def test_a_stored_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Pat
     assert [entry.name for entry in path.parent.iterdir()] == ["key"]
 
 
+def test_only_its_owner_can_read_what_is_kept_in_a_folder_for_all(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    given = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+
+    subprocess.run(
+        [sys.executable, "manage.py", "showmigrations", "streams"],
+        cwd=ROOT,
+        env={**given, "SPILLWAY_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+
+    made = {path.name: path.stat() for path in tmp_path.iterdir() if path.is_file()}
+    assert "spillway.sqlite3" in made
+    assert {state.st_mode & 0o777 for state in made.values()} == {0o600}
+
+
 def test_the_program_stops_with_a_sentence_and_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "check"],
