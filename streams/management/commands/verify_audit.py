@@ -39,8 +39,9 @@ class Command(BaseCommand):
         else:
             for problem in verdict.problems:
                 self.stdout.write(f"{problem.kind}: {problem.sentence}")
+            count = len(verdict.problems)
             self.stdout.write(
-                f"{verdict.entries} entries, {len(verdict.problems)} problems; the last one: "
+                f"{verdict.entries} entries, {count} problem{'s' * (count != 1)}; the last one: "
                 f"{verdict.number}:{verdict.digest}"
             )
         if not verdict.ok:
