@@ -87,6 +87,11 @@ class AddressPolicy:
             raise AddressForbiddenError("The URL's host or port cannot be read.") from None
         if parts.scheme not in {"http", "https"} or port == 0:
             raise AddressForbiddenError("The URL must begin with https:// and name a host.")
+        if parts.scheme == "http" and not self.private:
+            raise AddressForbiddenError(
+                "The URL must begin with https://: plain http is for addresses that "
+                "SPILLWAY_PRIVATE_ORIGINS allows, and it allows none."
+            )
         if "@" in parts.netloc:
             raise AddressForbiddenError("The URL must hold no user name or password.")
         if "%" in parts.netloc:

@@ -201,3 +201,10 @@ def test_what_the_operator_named_passes_also_over_plain_http() -> None:
 def test_plain_http_reaches_no_public_address() -> None:
     with pytest.raises(AddressForbiddenError, match="plain http"):
         AT_HOME.check_address("93.184.215.14", scheme="http")
+
+
+def test_nor_is_a_name_registered_for_it_where_no_address_is_allowed() -> None:
+    with pytest.raises(AddressForbiddenError, match="plain http"):
+        STRICT.check_url("http://example.com/")
+    # Where it leads to is looked up at each connection.
+    AT_HOME.check_url("http://example.com/")
