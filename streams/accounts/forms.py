@@ -35,22 +35,24 @@ class SignInForm(LoginForm):  # type: ignore[misc]
         return super().add_prefix("username" if field_name == "login" else field_name)  # type: ignore[no-any-return]
 
 
-class ChangePasswordForm(BaseChangePasswordForm):  # type: ignore[misc]
-    """Its link for lost passwords leads somewhere only where mail can be sent."""
+class _Known:
+    """Asks for a password; its link for lost ones leads somewhere only where mail can be sent."""
+
+    asks = "password"
+    fields: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not settings.EMAIL_HOST:
-            self.fields["oldpassword"].help_text = ""
+            self.fields[self.asks].help_text = ""
 
 
-class ReauthenticateForm(BaseReauthenticateForm):  # type: ignore[misc]
-    """The same."""
+class ChangePasswordForm(_Known, BaseChangePasswordForm):  # type: ignore[misc]
+    asks = "oldpassword"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not settings.EMAIL_HOST:
-            self.fields["password"].help_text = ""
+
+class ReauthenticateForm(_Known, BaseReauthenticateForm):  # type: ignore[misc]
+    pass
 
 
 class ResetPasswordForm(BaseResetPasswordForm):  # type: ignore[misc]

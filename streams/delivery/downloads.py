@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from mimetypes import guess_extension
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db.models import Max
 from django.utils import timezone
 
 from streams import audit, origins
@@ -62,8 +63,6 @@ R = TypeVar("R")
 
 # Seconds within which the end of a download stands in its record, also of one that nginx carried.
 WRITTEN = 5 * GATHER
-# No download lasts longer.
-LONGEST = timedelta(days=30)
 # For a client to follow a redirect. A download that has begun by then goes on.
 REDIRECT_SECONDS = 60
 _TOLD_BY_S3 = ("Content-Type", "Content-Disposition")
@@ -204,12 +203,9 @@ def _has_a_bad_copy(record: Download) -> bool:
     mine = Download.objects.filter(
         user=record.user, endpoint=record.endpoint, link=record.link, bundle=None, first=0
     )
-    good = mine.whole().order_by("-started_at").values_list("started_at", flat=True).first()
-    bad = mine.filter(state=State.CORRUPT)
-    if good is not None:
-        # One that had begun before that ended is no second attempt, but another copy.
-        bad = bad.filter(finished_at__gt=good, started_at__gt=good - LONGEST)
-    return bad.exists()
+    ended = mine.filter(state=State.CORRUPT).aggregate(last=Max("finished_at"))["last"]
+    # One that had begun before that is no second attempt, but another copy.
+    return ended is not None and not mine.whole().filter(started_at__gte=ended).exists()
 
 
 def credentials_of(endpoint: Endpoint) -> Sequence[Credential]:

@@ -40,6 +40,12 @@ class RunningError(LimitError):
     """Too many are running, by what the records say."""
 
 
+def too_many(wait: int) -> RunningError:
+    """One client has as many as it may; `wait` is in seconds."""
+    message = _("As many of your downloads are running as you may have at a time.")
+    return RunningError("too_many_downloads", message, wait)
+
+
 @dataclass(frozen=True)
 class Limits:
     """None means no limit. Bandwidth and daily bytes are each user's."""
@@ -100,11 +106,7 @@ def _check(limits: Limits, downloads: DownloadQuerySet, user: User) -> None:
             _wait(running),
         )
     if limits.per_user and len({one.bundle or one.pk for one in mine}) >= limits.per_user:
-        raise RunningError(
-            "too_many_downloads",
-            _("As many of your downloads are running as you may have at a time."),
-            _wait(mine),
-        )
+        raise too_many(_wait(mine))
     if limits.daily_bytes and _drawn_today(downloads, user) >= limits.daily_bytes:
         raise LimitError(
             "daily_limit", _("You have had as many bytes as a day allows."), _until_tomorrow()

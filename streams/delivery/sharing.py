@@ -6,7 +6,6 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from streams import audit
 from streams.access import links
@@ -125,9 +124,5 @@ def _goes_on(record: Download, link: ShareLink) -> bool:
         return False
     if seen["running"] >= PIECES:
         # Of those that a program fetches one after the other, most have ended.
-        raise limits.RunningError(
-            "too_many_downloads",
-            _("As many of your downloads are running as you may have at a time."),
-            limits.SHORTEST_WAIT,
-        )
+        raise limits.too_many(limits.SHORTEST_WAIT)
     return True
