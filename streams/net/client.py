@@ -49,6 +49,9 @@ class HttpBody:
             # One piece as it came; `readany` would join what has gathered, which costs a copy.
             chunk, _ = await self._reader.readchunk()
         except (aiohttp.ClientError, OSError, RuntimeError) as exc:
+            if self._reader._buffer:
+                # It came before the failure, which is raised again once all this is read.
+                return self._reader._read_nowait_chunk(-1)
             raise TruncatedError(type(exc).__name__) from exc
         if not chunk and self._decoder and trailer.is_report(self._decoder.trailers):
             raise ReportedError("the function reported a failure in its trailers")

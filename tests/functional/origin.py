@@ -1,9 +1,12 @@
 """An origin that does exactly what a test says, byte by byte."""
 
+import array
 import contextlib
+import fcntl
 import itertools
 import socket
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +47,12 @@ class Connection:
         self.sent += len(data)
 
     def reset(self) -> None:
-        """Ends with RST, not FIN."""
+        """Ends with RST, not FIN, after what was sent has arrived: the kernel would drop it."""
+        until, unsent = time.monotonic() + PATIENCE / 4, array.array("i", [1])
+        while unsent[0] and time.monotonic() < until:
+            # SIOCOUTQ, of the same number: what the peer has not acknowledged (tcp(7)).
+            fcntl.ioctl(self.sock, termios.TIOCOUTQ, unsent)
+            time.sleep(0.001 if unsent[0] else 0)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 

@@ -61,7 +61,6 @@ def breaking(*ends: tuple[int, Callable[[Connection], None]]) -> Script:
         if left:
             stop, end = left.pop(0)
             connection.send(DATA[start:stop])
-            time.sleep(0.05)
             end(connection)
         else:
             connection.send(DATA[start:])
@@ -156,7 +155,6 @@ def test_what_is_not_exactly_the_rest_is_never_spliced(
             connection.sock.close()
         else:
             connection.send(first_head() + DATA[:CUT])
-            time.sleep(0.05)
             connection.reset()
 
     case = portal.origin.on(script)
@@ -182,7 +180,6 @@ def test_what_is_not_exactly_the_rest_is_never_spliced(
 def test_without_a_sure_sign_nothing_is_asked_again(portal: Portal, opening: bytes) -> None:
     def script(_: Request, connection: Connection) -> None:
         connection.send(opening + b"hello")
-        time.sleep(0.05)
         connection.reset()
 
     case = portal.origin.on(script)
@@ -197,7 +194,6 @@ def test_an_origin_that_stays_away_is_given_up(portal: Portal) -> None:
     def script(request: Request, connection: Connection) -> None:
         if not start_of(request):
             connection.send(first_head() + DATA[:CUT])
-            time.sleep(0.05)
         connection.reset()
 
     case = portal.origin.on(script)

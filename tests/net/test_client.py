@@ -120,6 +120,25 @@ async def test_a_reset_is_not_the_end_of_a_body_without_length() -> None:
             await asyncio.wait_for(whole(answer), 2)
 
 
+async def test_what_came_before_a_reset_is_read() -> None:
+    sent = b"x" * 100_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"
+
+    async with response_to(sending(head + sent, reset=True)) as answer:
+        pieces = []
+
+        async def read_slowly() -> None:
+            while True:
+                # As who writes to a slow client: meanwhile the connection goes.
+                await asyncio.sleep(0.2)
+                pieces.append(await answer.body.read())
+
+        with pytest.raises(errors.TruncatedError):
+            await read_slowly()
+
+    assert b"".join(pieces) == sent
+
+
 async def test_an_orderly_end_is_one() -> None:
     for data in (
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
