@@ -8,12 +8,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import Error as DatabaseError
 
+from portal import malloc
+
 # Whoever runs code of their own is helped by a traceback.
 DEVELOPERS = {"shell", "dbshell", "test"}
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    if sys.argv[1:2] == ["serve"]:
+        # Before anything is set up, which takes seconds and would be done twice.
+        malloc.ensure()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import signal
 import socket
 import struct
@@ -19,13 +18,6 @@ from uvicorn.supervisors import Multiprocess
 
 from portal import settings
 from streams.net import pace
-
-# glibc gives each large chunk back to the kernel and takes it again, page fault by page fault: with
-# these a chunked origin went from 273 to 1,005 MB/s.
-MALLOC = {
-    "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
-}
 
 
 class Unjoined(RequestResponseCycle):
@@ -208,15 +200,6 @@ class Supervisor(Multiprocess):
         # Open here, it would take connections that nobody serves any more.
         for sock in self.sockets:
             sock.close()
-
-
-def ensure_malloc() -> None:
-    """Starts this program again with glibc's thresholds set: they are read before Python runs."""
-    missing = {name: value for name, value in MALLOC.items() if name not in os.environ}
-    if missing and sys.platform == "linux":
-        os.execve(  # noqa: S606 - this same program
-            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **missing}
-        )
 
 
 def listen(host: str, port: int, *, client_timeout: float) -> socket.socket:

@@ -26,7 +26,6 @@ class Command(BaseCommand):
         host, port = _address(options["bind"])
         if options["workers"] < 1:
             raise CommandError("--workers: expected 1 or more")
-        server.ensure_malloc()
         _check_database()
         call_command("collectstatic", interactive=False, verbosity=0)
         try:
