@@ -1,6 +1,7 @@
 """What all of the API has in common: who asks, and how errors are told (RFC 9457)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -56,7 +57,13 @@ class Problem(Schema):
 
 
 class Api(NinjaAPI):
-    """Its document tells of problems, too."""
+    """Tells of problems in its document, too, and of a wrong method as of any other problem."""
+
+    def _get_urls(self) -> list[Any]:
+        found: list[Any] = super()._get_urls()
+        for pattern in found:
+            pattern.callback = _telling_of_methods(pattern.callback)
+        return found
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
@@ -69,6 +76,20 @@ class Api(NinjaAPI):
                     for status in _problems_of(path, method)
                 }
         return document
+
+
+def _telling_of_methods(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        given = view(request, *args, **kwargs)
+        if given.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return given
+        allowed = ", ".join(sorted(given["Allow"].split(", ")))
+        told = _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Here you may only {allowed}.")
+        told["Allow"] = allowed
+        return told
+
+    return answer
 
 
 def _problems_of(path: str, method: str) -> Iterator[HTTPStatus]:

@@ -277,6 +277,14 @@ def test_a_secret_tells_its_versions_and_when_it_rotates(things: Things, operato
     assert told["rotation"] == things.rotation.pk
 
 
+def test_a_wrong_method_is_told_as_any_problem_is(ann: User) -> None:
+    answer = Client().put("/api/v1/links", "{}", headers=Api(ann).headers)
+
+    assert (answer.status_code, answer["Content-Type"]) == (405, "application/problem+json")
+    assert answer["Allow"] == "GET, POST"
+    assert answer.json()["detail"] == "Here you may only GET, POST."
+
+
 def test_the_audit_log_is_filtered_by_whole_names(things: Things, operator: User) -> None:
     api = Api(operator)
     started = api.get("audit?action=rotation.started&what=aws/orders")[1]["items"]
