@@ -16,6 +16,7 @@ from tests.functional.origin import Connection, Request, Script, head
 
 MEGABYTE = 1 << 20
 __all__ = ["browser", "complaints", "page"]
+pytestmark = pytest.mark.slow
 
 
 def slow(total: int, *, stop_at: int | None = None, pause: float = 0.1) -> Script:
@@ -219,7 +220,6 @@ def test_no_page_is_wider_than_its_window(
         assert overflow <= 0, path
 
 
-@pytest.mark.slow
 def test_operators_pages_load_whole(portal: Portal, page: Page) -> None:
     sign_in(page, "op")
 

@@ -204,6 +204,7 @@ def test_one_more_than_an_export_allows_is_told_when_to_come_again(
     assert pair.record(heads[1])["state"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_two_that_ask_at_once_do_not_both_get_the_last_place(origin: Origin, pair: Portal) -> None:
     exchanges = [pair.ask(origin.on(trickling(5)), slug="two") for _ in range(20)]
 
@@ -244,6 +245,7 @@ def _drain(exchanges: list[Exchange], seconds: float) -> int:
     return got
 
 
+@pytest.mark.slow
 def test_a_days_bytes_end_at_midnight(origin: Origin, pair: Portal) -> None:
     first = pair.ask(origin.on(sized(1_000_000)), slug="little").read()
     assert pair.record(first)["state"] == "complete"
