@@ -48,13 +48,17 @@ class Connection:
 
     def reset(self) -> None:
         """Ends with RST, not FIN, after what was sent has arrived: the kernel would drop it."""
-        until, unsent = time.monotonic() + PATIENCE / 4, array.array("i", [1])
-        while unsent[0] and time.monotonic() < until:
-            # SIOCOUTQ, of the same number: what the peer has not acknowledged (tcp(7)).
-            fcntl.ioctl(self.sock, termios.TIOCOUTQ, unsent)
-            time.sleep(0.001 if unsent[0] else 0)
+        until = time.monotonic() + PATIENCE / 4
+        while self._unacknowledged() and time.monotonic() < until:
+            time.sleep(0.001)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+    def _unacknowledged(self) -> int:
+        """Bytes that the peer's kernel does not have yet: SIOCOUTQ (tcp(7)), of the same number."""
+        held = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.TIOCOUTQ, held)
+        return held[0]
 
     def wait_for_peer_to_leave(self, seconds: float = PATIENCE) -> None:
         """Returns when the portal has closed this connection. Raises `TimeoutError`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portal import malloc
 from tests.functional.client import Exchange
 from tests.functional.conftest import Portal, running, until
 from tests.functional.origin import Case, Connection, Origin, Request, Script, head
@@ -213,3 +214,11 @@ def test_ready_and_alive(portal: Portal) -> None:
     for path in ("/healthz", "/readyz"):
         answer = Exchange(portal.port, path).read()
         assert answer.status == 200
+
+
+@pytest.mark.direct
+def test_the_server_runs_with_its_settings_for_glibc(portal: Portal) -> None:
+    environment = Path(f"/proc/{portal.process.pid}/environ").read_bytes().split(b"\0")
+
+    for name, value in malloc.MALLOC.items():
+        assert f"{name}={value}".encode() in environment
