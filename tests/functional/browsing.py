@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.functional.conftest import Portal
 
+# On a busy machine a page comes late; what never comes fails all the same.
+expect.set_options(timeout=20_000)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
