@@ -20,6 +20,7 @@ from portal.units import parse_size
 from streams.models.secrets import StoredAt, stored_at, validate_header_name
 from streams.net.addresses import AddressPolicy
 from streams.net.errors import AddressForbiddenError
+from streams.origins.function_url import may_be_signed
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -387,6 +388,13 @@ class EndpointSpec(Part):
             raise expected("no keep_gzip for kind pages")
         if self.delivery == "redirect" and self.kind != "s3":
             raise expected("delivery: redirect only for kind s3")
+        return self
+
+    @model_validator(mode="after")
+    def _is_signed_for_itself(self) -> Self:
+        url = self.url if self.effective_auth == "sigv4" else None
+        if self.kind == "function-url" and url and not may_be_signed(url):
+            raise expected("a function's own URL beside auth: sigv4")
         return self
 
     @model_validator(mode="after")
