@@ -25,9 +25,8 @@ from streams.registry import check
 from streams.tasks import ring_checkups
 from streams.templatetags.times import ago
 
-# What decides where a secret is sent.
-_SENT = {"kind", "url", "function", "auth", "secret"}
-
+# What decides where a secret is sent. A function is one of its region, and of its role's account.
+_SENT = {"kind", "url", "function", "region", "role_arn", "auth", "secret"}
 
 COLUMNS = (
     "slug", "title", "kind", "url", "function", "bucket", "key", "region", "auth", "secret",

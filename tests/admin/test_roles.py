@@ -262,6 +262,23 @@ def test_an_operator_edits_an_endpoint_but_not_where_a_secret_is_sent() -> None:
     assert changed(administrator, endpoint, url="https://example.org/").status_code == 302
 
 
+@pytest.mark.parametrize(
+    "elsewhere", [{"role_arn": "arn:aws:iam::999999999999:role/own"}, {"region": "eu-west-1"}]
+)
+def test_an_operator_has_no_secret_sent_to_a_function_elsewhere(elsewhere: dict[str, str]) -> None:
+    """One of the same name: in another account, by its role, or in another region."""
+    endpoint = Endpoint.objects.get()
+    place = {"url": "", "function": "orders", "region": "eu-central-1"}
+    Endpoint.objects.update(kind="lambda", auth="sigv4", **place)
+    endpoint.refresh_from_db()
+
+    refused = changed(client_of(Role.OPERATOR), endpoint, **(place | elsewhere))
+
+    assert "is for an administrator to say" in refused.content.decode()
+    endpoint.refresh_from_db()
+    assert (endpoint.role_arn, endpoint.region) == ("", "eu-central-1")
+
+
 def test_an_operator_shuts_nobody_out() -> None:
     team = Group.objects.create(name="team")
     endpoint = Endpoint.objects.get()
