@@ -205,6 +205,23 @@ def test_what_a_group_operates_is_not_there_for_others(closed: Endpoint, role: R
     assert not Rotation.objects.open().exists()
 
 
+def test_a_secret_that_anothers_gateway_sends_is_not_there_either(closed: Endpoint) -> None:
+    client = client_of(Role.OPERATOR)
+    gateway = "https://abc.execute-api.eu-central-1.amazonaws.com/prod/orders"
+    Endpoint.objects.filter(pk=closed.pk).update(
+        kind="gateway", url=gateway, auth="none", secret=None
+    )
+    secret = Secret.objects.get()
+    secret.gateways.create(type="http", api_id="abc", integration_id="i", stage="p", url=gateway)
+
+    listed = client.get(reverse("admin:streams_secret_changelist")).content.decode()
+    rotating = client.post(f"/operate/streams/secret/{secret.pk}/rotate/", {"what": "start"})
+
+    assert page_of("secret", secret) not in listed
+    assert rotating.status_code == 404
+    assert not Rotation.objects.open().exists()
+
+
 @pytest.mark.parametrize("who", ["member", "administrator"])
 def test_what_a_group_operates_is_there_for_its_members(closed: Endpoint, who: str) -> None:
     user = person(Role.ADMINISTRATOR if who == "administrator" else Role.OPERATOR)
