@@ -187,7 +187,7 @@ class EndpointAdmin(ExportingAdmin, RecordingAdmin):
 
     @admin.display(description=_("name and host"), ordering="title")
     def name(self, endpoint: Endpoint) -> SafeString:
-        host = urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+        host = urlsplit(endpoint.url).netloc or endpoint.function or endpoint.bucket
         told = endpoint.title if endpoint.enabled else f"{endpoint.title} ({_('disabled')})"
         return format_html('{} <span class="host">{}</span>', told, host)
 

@@ -306,11 +306,11 @@ def _is_date(text: str) -> bool:
 
 # Which keys belong to which kind, beside those of every endpoint. The first set must be there.
 _KEYS: dict[str, tuple[set[str], set[str]]] = {
-    "function-url": ({"url"}, {"secret", "region", "role_arn", "follows", "segments"}),
+    "function-url": ({"url"}, {"secret", "region", "role_arn", "follows", "bucket", "segments"}),
     "gateway": ({"url"}, {"secret", "region", "role_arn", "segments"}),
     "http": ({"url"}, {"secret", "segments"}),
     "pages": ({"url", "pages"}, {"secret"}),
-    "lambda": ({"function", "region"}, {"secret", "role_arn", "follows", "segments"}),
+    "lambda": ({"function", "region"}, {"secret", "role_arn", "follows", "bucket", "segments"}),
     "s3": ({"bucket", "key", "region"}, {"role_arn", "segments"}),
 }
 _OWN = {
@@ -395,6 +395,12 @@ class EndpointSpec(Part):
         url = self.url if self.effective_auth == "sigv4" else None
         if self.kind == "function-url" and url and not may_be_signed(url):
             raise expected("a function's own URL beside auth: sigv4")
+        return self
+
+    @model_validator(mode="after")
+    def _follows_into_its_bucket(self) -> Self:
+        if self.bucket and self.kind != "s3" and not self.follows:
+            raise expected(f"follows: s3 beside bucket for kind {self.kind}")
         return self
 
     @model_validator(mode="after")
