@@ -283,6 +283,18 @@ def test_one_sees_and_ends_ones_sessions(browser: Client, ann: User) -> None:
     assert AuditEntry.objects.filter(action="session.ended", actor="ann").exists()
 
 
+def test_that_one_signs_out_everywhere_else_is_recorded(browser: Client, ann: User) -> None:
+    other = Client()
+    attempt(other, PASSWORD, REMOTE_ADDR="192.0.2.9")
+
+    assert browser.post("/accounts/sessions/").status_code == 302
+
+    assert other.get("/").status_code == 302
+    assert browser.get("/").status_code == 200
+    entry = AuditEntry.objects.get(action="session.ended")
+    assert (entry.actor, entry.what) == ("ann", "ann everywhere else")
+
+
 MAILING = {"EMAIL_HOST": "mail.example.com", "DEFAULT_FROM_EMAIL": "spillway@example.com"}
 
 
