@@ -6,7 +6,6 @@ from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from allauth.socialaccount import views as social
-from allauth.usersessions import views as sessions
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 from django.views.generic import RedirectView
@@ -56,7 +55,7 @@ urlpatterns = [
         webauthn.remove_webauthn,
         name="mfa_remove_webauthn",
     ),
-    path("sessions/", sessions.list_usersessions, name="usersessions_list"),
+    path("sessions/", accounts.SessionsView.as_view(), name="usersessions_list"),
     path("sessions/<int:pk>/end/", accounts.end_session, name="end_session"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("tokens/<int:pk>/revoke/", tokens.revoke, name="revoke_token"),

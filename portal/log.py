@@ -14,6 +14,8 @@ from types import MappingProxyType
 _REDACTED = (
     # A share link or an API token: the part that is public, and the secret one.
     (re.compile(r"(?<![0-9a-f])([0-9a-f]{12})_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"), r"\1_***"),
+    # What a mail leads to for who has lost a password.
+    (re.compile(r"(/password/reset/[0-9A-Za-z]+)-[^\s/?#\"'<>\\]+"), r"\1-***"),
     # The password of a broker, a database or a mail server.
     (re.compile(r"://[^\s/?#@\"'<>\\]*@"), "://***@"),
     # Of an address, its query: a signature of AWS, a key of an origin.

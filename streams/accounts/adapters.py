@@ -59,7 +59,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # With the host in it, as allauth has it, each port in a Host field would be a new start.
-        return str(credentials.get("username", "")).lower()
+        # In upper case, as databases compare names: to PostgreSQL, a long s is an S, too.
+        return str(credentials.get("username", "")).upper()
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         try:

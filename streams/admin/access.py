@@ -12,7 +12,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.forms import BooleanField, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -137,6 +137,11 @@ class ApiTokenAdmin(ExportingAdmin, RecordingAdmin):
     # A bulk action: Unfold's own single actions are links, which a GET would run.
     actions = ("revoke",)
     subject = "token"
+    untold = frozenset({"digest"})
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        mine = Endpoint.objects.operable_by(staff(request))
+        return super().get_queryset(request).prefetch_related(Prefetch("endpoints", mine))
 
     def named(self, obj: ApiToken) -> str:
         return f"{obj.key} of {obj.user}"
@@ -167,11 +172,13 @@ class ShareLinkAdmin(RecordingAdmin):
         "key", "endpoint", "user", "note", "expires_at", "used", "last_used", "has_passcode",
         "revoked_at",
     )  # fmt: skip
-    list_filter = ("expires_at", "revoked_at", "endpoint")
+    # Django's own filter would name all endpoints that there are.
+    list_filter = ("expires_at", "revoked_at", ("endpoint", admin.RelatedOnlyFieldListFilter))
     search_fields = ("key", "note", "user__username", "endpoint__slug")
     list_select_related = ("user", "endpoint")
     fields = readonly_fields = (*list_display, "query", "created_at")
     actions = ("revoke",)
+    untold = frozenset({"digest", "passcode"})
 
     def get_queryset(self, request: HttpRequest) -> Any:
         closed = Endpoint.objects.closed_to(staff(request))

@@ -25,9 +25,8 @@ from streams.registry import check
 from streams.tasks import ring_checkups
 from streams.templatetags.times import ago
 
-# What decides where a secret is sent.
-_SENT = {"kind", "url", "function", "auth", "secret"}
-
+# What decides where a secret is sent. A function is one of its region, and of its role's account.
+_SENT = {"kind", "url", "function", "region", "role_arn", "auth", "secret"}
 
 COLUMNS = (
     "slug", "title", "kind", "url", "function", "bucket", "key", "region", "auth", "secret",
@@ -188,7 +187,7 @@ class EndpointAdmin(ExportingAdmin, RecordingAdmin):
 
     @admin.display(description=_("name and host"), ordering="title")
     def name(self, endpoint: Endpoint) -> SafeString:
-        host = urlsplit(endpoint.url).netloc or endpoint.bucket or endpoint.function
+        host = urlsplit(endpoint.url).netloc or endpoint.function or endpoint.bucket
         told = endpoint.title if endpoint.enabled else f"{endpoint.title} ({_('disabled')})"
         return format_html('{} <span class="host">{}</span>', told, host)
 

@@ -46,10 +46,16 @@ class PasswordForm(forms.Form):
         recent = AuditEntry.objects.filter(
             action=_REFUSED, actor=self._user.get_username(), time__gt=Now() - PERIOD
         )
-        if recent.count() >= TRIES:
+        with transaction.atomic():
+            # Many at once get no more tries than one by one: each waits for the one before it.
+            User.objects.select_for_update().get(pk=self._user.pk)
+            is_over = recent.count() >= TRIES
+            is_right = not is_over and self._user.check_password(self.cleaned_data["password"])
+            if not (is_over or is_right):
+                audit.record(_REFUSED, by=self._user, what=self._secret.name)
+        if is_over:
             raise ValidationError(_("Too many wrong passwords. Wait for a quarter of an hour."))
-        if not self._user.check_password(self.cleaned_data["password"]):
-            audit.record(_REFUSED, by=self._user, what=self._secret.name)
+        if not is_right:
             raise ValidationError(_("This is not your password."))
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from ninja import Schema
 
-from streams.api.asking import user_of
+from streams.api.asking import token_of, user_of
 from streams.models import KeptAnswer
 
 
@@ -54,5 +54,7 @@ def _created(answer: str) -> HttpResponse:
 
 
 def _digest(request: HttpRequest) -> str:
-    told = f"{request.method} {request.path}\n".encode() + request.body
+    # With what the token may do: an answer that holds a link is for those that may download.
+    scope = token_of(request).scope
+    told = f"{scope} {request.method} {request.path}\n".encode() + request.body
     return salted_hmac("streams.api.request", told, algorithm="sha256").hexdigest()

@@ -50,8 +50,8 @@ _HIDDEN = """
     referrer-policy refresh report-to server-timing set-cookie strict-transport-security
     timing-allow-origin vary via x-amz-apigw-id x-amz-cf-id x-amz-cf-pop x-amzn-remapped-connection
     x-amzn-remapped-content-length x-amzn-remapped-date x-amzn-requestid x-amzn-trace-id x-cache
-    x-content-type-options x-frame-options x-powered-by x-request-id x-robots-tag x-runtime
-    x-xss-protection
+    x-content-type-options x-download-id x-frame-options x-powered-by x-request-id x-robots-tag
+    x-runtime x-xss-protection
 """
 HIDDEN = frozenset(_HIDDEN.split())
 # Seconds for which the portal sends a version itself that nginx has given back.

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from streams.aws.functions import moved
 from streams.models.access import User
-from streams.models.endpoints import Endpoint
+from streams.models.endpoints import Endpoint, Kind
 from streams.models.fields import EncryptedField
 
 # What may stand in an environment variable, in a header (RFC 9110 section 5.5) and between the
@@ -98,7 +98,10 @@ class SecretQuerySet(models.QuerySet["Secret"]):
         if not (user.is_active and user.is_staff):
             return self.none()
         closed = Endpoint.objects.closed_to(user)
-        return self.exclude(pk__in=closed.filter(secret__isnull=False).values("secret"))
+        kept = self.exclude(pk__in=closed.filter(secret__isnull=False).values("secret"))
+        # As `hanging_on` has it: one that goes through a gateway bears no secret of its own.
+        urls = closed.filter(kind=Kind.GATEWAY).values("url")
+        return kept.exclude(pk__in=Gateway.objects.filter(url__in=urls).values("secret"))
 
 
 class Secret(models.Model):

@@ -81,6 +81,10 @@ class FollowingOrigin:
         match = _S3_URI.fullmatch(uri)
         if match is None:
             raise errors.FollowError
+        own = self.s3.target.bucket
+        if own and match[1] != own:
+            # The portal may read more than this function was meant to offer.
+            raise errors.FollowError("The function's answer names another bucket than this export.")
         self._version = version
         return replace(self.s3, target=replace(self.s3.target, bucket=match[1], key=match[2]))
 

@@ -20,6 +20,7 @@ from portal.units import parse_size
 from streams.models.secrets import StoredAt, stored_at, validate_header_name
 from streams.net.addresses import AddressPolicy
 from streams.net.errors import AddressForbiddenError
+from streams.origins.function_url import may_be_signed
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -305,11 +306,11 @@ def _is_date(text: str) -> bool:
 
 # Which keys belong to which kind, beside those of every endpoint. The first set must be there.
 _KEYS: dict[str, tuple[set[str], set[str]]] = {
-    "function-url": ({"url"}, {"secret", "region", "role_arn", "follows", "segments"}),
+    "function-url": ({"url"}, {"secret", "region", "role_arn", "follows", "bucket", "segments"}),
     "gateway": ({"url"}, {"secret", "region", "role_arn", "segments"}),
     "http": ({"url"}, {"secret", "segments"}),
     "pages": ({"url", "pages"}, {"secret"}),
-    "lambda": ({"function", "region"}, {"secret", "role_arn", "follows", "segments"}),
+    "lambda": ({"function", "region"}, {"secret", "role_arn", "follows", "bucket", "segments"}),
     "s3": ({"bucket", "key", "region"}, {"role_arn", "segments"}),
 }
 _OWN = {
@@ -387,6 +388,19 @@ class EndpointSpec(Part):
             raise expected("no keep_gzip for kind pages")
         if self.delivery == "redirect" and self.kind != "s3":
             raise expected("delivery: redirect only for kind s3")
+        return self
+
+    @model_validator(mode="after")
+    def _is_signed_for_itself(self) -> Self:
+        url = self.url if self.effective_auth == "sigv4" else None
+        if self.kind == "function-url" and url and not may_be_signed(url):
+            raise expected("a function's own URL beside auth: sigv4")
+        return self
+
+    @model_validator(mode="after")
+    def _follows_into_its_bucket(self) -> Self:
+        if self.bucket and self.kind != "s3" and not self.follows:
+            raise expected(f"follows: s3 beside bucket for kind {self.kind}")
         return self
 
     @model_validator(mode="after")

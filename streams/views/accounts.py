@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.views import LoginView, PasswordChangeView
 from allauth.usersessions.models import UserSession
+from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -62,6 +63,16 @@ def change_password(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     answer: HttpResponse = _change_password(request)
     return answer
+
+
+class SessionsView(ListUserSessionsView):  # type: ignore[misc]
+    """One's own sessions; a POST ends all but the one that it came with."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer: HttpResponse = super().form_valid(form)
+        user = self.request.user
+        audit.record("session.ended", by=user, what=f"{user} everywhere else")
+        return answer
 
 
 @signed_in

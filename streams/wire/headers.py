@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 from streams.wire import validators
 
@@ -98,11 +98,13 @@ def _coding(item: str) -> str:
 
 
 def _http_date(value: str | None) -> str | None:
+    """In the form that RFC 9110 section 5.6.7 prefers: behind a date, the parser takes anything."""
     try:
         parsed = parsedate_to_datetime((value or "").strip())
-    except (TypeError, ValueError):
+        known = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return format_datetime(known.astimezone(UTC), usegmt=True)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return (value or "").strip() if parsed else None
 
 
 def passed(headers: Mapping[str, str]) -> dict[str, str]:

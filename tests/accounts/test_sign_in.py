@@ -46,6 +46,16 @@ def test_guessing_is_limited_and_the_minutes_left_are_said(ann: User) -> None:
     assert attempt(Client(), PASSWORD, "bob", REMOTE_ADDR="192.0.2.99").status_code == 200
 
 
+@pytest.mark.parametrize("spelt", ["BO\u017fS", "bo\u017fs", "Boss"])
+def test_one_name_is_limited_however_it_is_spelt(ann: User, spelt: str) -> None:
+    """PostgreSQL compares names in upper case, where a long s is an S."""
+    User.objects.filter(pk=ann.pk).update(username="boss")
+    for number in range(5):
+        attempt(Client(), "guess", spelt, REMOTE_ADDR=f"192.0.2.{number}")
+
+    assert attempt(Client(), PASSWORD, "boss", REMOTE_ADDR="192.0.2.99").status_code == 429
+
+
 def test_one_address_is_limited_over_all_names(ann: User) -> None:
     for number in range(10):
         attempt(Client(), "guess", f"user{number}")
@@ -271,6 +281,18 @@ def test_one_sees_and_ends_ones_sessions(browser: Client, ann: User) -> None:
     assert other.get("/").status_code == 302
     assert browser.get("/").status_code == 200
     assert AuditEntry.objects.filter(action="session.ended", actor="ann").exists()
+
+
+def test_that_one_signs_out_everywhere_else_is_recorded(browser: Client, ann: User) -> None:
+    other = Client()
+    attempt(other, PASSWORD, REMOTE_ADDR="192.0.2.9")
+
+    assert browser.post("/accounts/sessions/").status_code == 302
+
+    assert other.get("/").status_code == 302
+    assert browser.get("/").status_code == 200
+    entry = AuditEntry.objects.get(action="session.ended")
+    assert (entry.actor, entry.what) == ("ann", "ann everywhere else")
 
 
 MAILING = {"EMAIL_HOST": "mail.example.com", "DEFAULT_FROM_EMAIL": "spillway@example.com"}

@@ -1,12 +1,15 @@
 """A secret's value is shown to an administrator who proves again who they are, and never kept."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connections
 from django.test import Client
 
-from streams.access.roles import Role
+from streams.access.roles import Role, make_groups
 from streams.models import AuditEntry, Secret, User
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +91,33 @@ def test_after_five_wrong_passwords_none_is_tried(administrator: Client, secret:
 
     assert VALUE not in answer.content.decode()
     assert "Too many wrong passwords." in answer.content.decode()
+    assert actions() == ["secret.reveal-refused"] * 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_get_no_more_tries() -> None:
+    make_groups()
+    secret = Secret.objects.create(name="orders")
+    ada = User.objects.create_user("ada", password="correct", is_staff=True)
+    ada.groups.add(Group.objects.get(name=Role.ADMINISTRATOR))
+    signed_in = Client()
+    signed_in.force_login(ada)
+    together = threading.Barrier(10)
+
+    def guess(_: int) -> str:
+        client = Client()
+        client.cookies.update(signed_in.cookies)
+        together.wait()
+        try:
+            return str(asked(client, secret, password="wrong").content.decode())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        pages = list(pool.map(guess, range(10)))
+
+    assert sum("This is not your password." in page for page in pages) == 5
+    assert sum("Too many wrong passwords." in page for page in pages) == 5
     assert actions() == ["secret.reveal-refused"] * 5
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,20 +11,24 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from bench import addresses as walked
 from streams import audit
+from streams.access import links, tokens
 from streams.access.roles import Role
 from streams.admin.base import RecordingAdmin
 from streams.doctor import storing
 from streams.doctor.run import judged
 from streams.models import (
+    ApiToken,
     Channel,
     Checkup,
     Download,
     Endpoint,
     Notice,
     Rotation,
+    Scope,
     Secret,
     User,
     Why,
@@ -205,6 +210,62 @@ def test_what_a_group_operates_is_not_there_for_others(closed: Endpoint, role: R
     assert not Rotation.objects.open().exists()
 
 
+def test_a_secret_that_anothers_gateway_sends_is_not_there_either(closed: Endpoint) -> None:
+    client = client_of(Role.OPERATOR)
+    gateway = "https://abc.execute-api.eu-central-1.amazonaws.com/prod/orders"
+    Endpoint.objects.filter(pk=closed.pk).update(
+        kind="gateway", url=gateway, auth="none", secret=None
+    )
+    secret = Secret.objects.get()
+    secret.gateways.create(type="http", api_id="abc", integration_id="i", stage="p", url=gateway)
+
+    listed = client.get(reverse("admin:streams_secret_changelist")).content.decode()
+    rotating = client.post(f"/operate/streams/secret/{secret.pk}/rotate/", {"what": "start"})
+
+    assert page_of("secret", secret) not in listed
+    assert rotating.status_code == 404
+    assert not Rotation.objects.open().exists()
+
+
+def test_what_a_group_operates_is_named_to_nobody_else(closed: Endpoint) -> None:
+    """Where it stands beside something else."""
+    client, bob = client_of(Role.VIEWER), person("end user", "bob")
+    other = Endpoint.objects.create(slug="b", title="Other", kind="http", url="https://b.example/")
+    tokens.issue(bob, scope=Scope.CHOSEN, exports=[closed, other])
+    for endpoint in (closed, other):
+        expires_at = timezone.now() + timedelta(days=1)
+        links.issue(bob, endpoint, query="", expires_at=expires_at, most=1)
+    token = ApiToken.objects.get(user=bob)
+
+    pages = [
+        client.get(reverse("admin:streams_sharelink_changelist")).content.decode(),
+        client.get(reverse("admin:streams_apitoken_change", args=[token.pk])).content.decode(),
+    ]
+
+    assert all("Other" in page for page in pages)
+    assert not any(closed.title in page for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("listed", "column"),
+    [
+        ("apitoken_changelist", "digest"),
+        ("apitoken_csv", "digest"),
+        ("sharelink_changelist", "digest"),
+        ("sharelink_changelist", "passcode"),
+        ("user_changelist", "password"),
+        ("user_json", "password"),
+    ],
+)
+def test_no_filter_tells_what_no_page_shows(listed: str, column: str) -> None:
+    """A hash, a letter at a time."""
+    address = reverse(f"admin:streams_{listed}")
+
+    answer = client_of(Role.ADMINISTRATOR).get(address, {f"{column}__startswith": "a"})
+
+    assert answer.status_code == 400
+
+
 @pytest.mark.parametrize("who", ["member", "administrator"])
 def test_what_a_group_operates_is_there_for_its_members(closed: Endpoint, who: str) -> None:
     user = person(Role.ADMINISTRATOR if who == "administrator" else Role.OPERATOR)
@@ -260,6 +321,23 @@ def test_an_operator_edits_an_endpoint_but_not_where_a_secret_is_sent() -> None:
 
     administrator = client_of(Role.ADMINISTRATOR)
     assert changed(administrator, endpoint, url="https://example.org/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"role_arn": "arn:aws:iam::999999999999:role/own"}, {"region": "eu-west-1"}]
+)
+def test_an_operator_has_no_secret_sent_to_a_function_elsewhere(elsewhere: dict[str, str]) -> None:
+    """One of the same name: in another account, by its role, or in another region."""
+    endpoint = Endpoint.objects.get()
+    place = {"url": "", "function": "orders", "region": "eu-central-1"}
+    Endpoint.objects.update(kind="lambda", auth="sigv4", **place)
+    endpoint.refresh_from_db()
+
+    refused = changed(client_of(Role.OPERATOR), endpoint, **(place | elsewhere))
+
+    assert "is for an administrator to say" in refused.content.decode()
+    endpoint.refresh_from_db()
+    assert (endpoint.role_arn, endpoint.region) == ("", "eu-central-1")
 
 
 def test_an_operator_shuts_nobody_out() -> None:

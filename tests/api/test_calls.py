@@ -11,7 +11,16 @@ from django.utils import timezone
 
 from streams.access import links
 from streams.access.roles import Role
-from streams.models import AuditEntry, Download, Endpoint, KeptAnswer, Rotation, ShareLink, User
+from streams.models import (
+    AuditEntry,
+    Download,
+    Endpoint,
+    KeptAnswer,
+    Rotation,
+    Scope,
+    ShareLink,
+    User,
+)
 from streams.models.answers import KEPT
 from tests.api.client import Api, staff
 from tests.api.things import Things, made_for
@@ -200,6 +209,18 @@ def test_a_repeated_request_has_the_same_answer_for_a_day(ann: User, orders: End
     assert status == 201
     assert later != first[1]
     assert KeptAnswer.objects.count() == 1
+
+
+def test_a_token_that_downloads_nothing_is_told_no_link_of_another(
+    ann: User, orders: Endpoint
+) -> None:
+    status, made = Api(ann).post("links", {"export": "orders"}, key="one")
+    assert status == 201
+
+    status, told = Api(ann, Scope.OPERATE).post("links", {"export": "orders"}, key="one")
+
+    assert status == 422
+    assert made["address"] not in str(told)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -107,6 +107,19 @@ def test_what_sends_a_field_that_nginx_would_pass_is_sent_by_the_portal(chain: C
     assert "canary" not in str(answers)
 
 
+def test_an_origin_does_not_say_whose_download_it_is(chain: Chain) -> None:
+    """nginx's log would tell the end of another one."""
+    victim = chain.get(chain.origin.on(replying(WHOLE)))
+    named = f"X-Download-Id: {victim.value('x-download-id')}"
+    case = known(chain, replying(length(BODY, TAG, RANGES, named, "Content-Type: text/csv")))
+
+    answer = chain.get(case)
+
+    assert answer.body == BODY
+    assert answer.value("x-download-id") != victim.value("x-download-id")
+    assert sent_by_nginx(chain, answer)
+
+
 @pytest.mark.parametrize(
     "opening",
     [

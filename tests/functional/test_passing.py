@@ -42,6 +42,16 @@ def test_of_an_origins_fields_only_those_about_the_bytes_pass(portal: Portal) ->
     assert (answer.value("content-disposition") or "").startswith('attachment; filename="plain')
 
 
+def test_a_date_passes_as_a_date_whatever_stands_behind_it(portal: Portal) -> None:
+    odd = b"Last-Modified: Mon, 23 Nov 2026 11:00:00 +0100 <b>\xff\x01"
+    head, body = length(b"data").split(b"\r\n\r\n")
+
+    answer = portal.get(replying(b"%s\r\n%s\r\n\r\n%s" % (head, odd, body)))
+
+    assert (answer.status, answer.body) == (200, b"data")
+    assert answer.value("last-modified") == "Mon, 23 Nov 2026 10:00:00 GMT"
+
+
 @pytest.mark.parametrize("given", ["Range: bytes=1-2", 'If-None-Match: "v1"', "Accept: text/html"])
 def test_a_file_bears_no_language_of_the_portals(portal: Portal, given: str) -> None:
     def script(request: Request, connection: Connection) -> None:

@@ -58,7 +58,7 @@ ONE_STREAM = [
     Kind("http", "kind: http, url: '{object}'"),
     Kind(
         "follows-key",
-        f"kind: function-url, url: '{{key}}', follows: s3, region: {REGION}",
+        f"kind: function-url, url: '{{key}}', follows: s3, bucket: exports, region: {REGION}",
         proof="crc32",
     ),
     Kind(
@@ -117,6 +117,10 @@ REFUSALS = {
     ),
     "follows-away": (
         f"kind: lambda, function: away, follows: s3, region: {REGION}",
+        "follow_failed",
+    ),
+    "follows-into-another-bucket": (
+        f"kind: lambda, function: theirs, follows: s3, bucket: exports, region: {REGION}",
         "follow_failed",
     ),
     "follows-gone": (
@@ -192,6 +196,7 @@ def _deploy(aws: sandbox.Sandbox, wire: Wire, origin: Origin) -> dict[str, str]:
 def _deploy_broken(aws: sandbox.Sandbox) -> dict[str, str]:
     """What is not as it should be, each in one way."""
     aws.put_object("exports", "large.bin", bytes(11 << 20))
+    aws.put_object("others", "data.bin", DATA)
     large = {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "large.bin"}
     gone = large | {"EXPORT_KEY": "nothing.bin"}
     whole = {"EXPORT_BUCKET": "exports", "EXPORT_KEY": "data.bin"}
@@ -200,6 +205,7 @@ def _deploy_broken(aws: sandbox.Sandbox) -> dict[str, str]:
         "prose": "the file is ready",
         "away": json.dumps({"url": "https://169.254.169.254/latest/meta-data/"}),
         "missing": json.dumps({"bucket": "exports", "key": "nothing.bin"}),
+        "theirs": json.dumps({"url": "s3://others/data.bin"}),
     }.items():
         aws.deploy_function(name, PLACES, "place", {"PLACE": said})
     aws.deploy_function("init", PLACES, "broken.init", {})

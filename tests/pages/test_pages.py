@@ -477,6 +477,9 @@ def test_names_cannot_leave_their_quotes(browser: Client) -> None:
     assert "-Uri 'https://x.example/?a=''b'" in texts["PowerShell 7"]
     assert 'pathlib.Path("it\'s $(x)")' in texts["Python"]
     assert "<<'END'" in texts["Python"]
+    # In PowerShell typographic quotes end a text, too.
+    odd = commands.of("https://x.example/", "\u2018a\u2019; calc \u201ab\u201b")[2]
+    assert "-OutFile '\u2018\u2018a\u2019\u2019; calc \u201a\u201ab\u201b\u201b'" in odd.text
 
 
 def test_an_export_says_until_when_its_source_keeps_what_was_fetched_last(

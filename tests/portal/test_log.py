@@ -56,6 +56,10 @@ async def test_what_a_task_begins_bears_its_ids_and_no_other_task_does() -> None
     ("text", "told"),
     [
         (f"Not Found: /s/0123456789ab_{'k' * 43}", "Not Found: /s/0123456789ab_***"),
+        (
+            "database_away /accounts/password/reset/3-d2n8xk-4f0c7f0e5f43/",
+            "database_away /accounts/password/reset/3-***/",
+        ),
         ("postgres://ann:p4ss@db/x failed", "postgres://***@db/x failed"),
         ("redis://:p4ss@127.0.0.1:6379/0.", "redis://***@127.0.0.1:6379/0."),
         (

@@ -121,6 +121,16 @@ HTTP = "slug: a, title: A, kind: http, url: 'https://example.com/', groups: '*'"
             " groups: '*'",
             "region beside auth: sigv4",
         ),
+        (
+            "slug: a, title: A, kind: function-url, auth: sigv4, region: eu-central-1, groups: '*',"
+            " url: 'https://lambda.eu-central-1.amazonaws.com/2015-03-31/functions/'",
+            "a function's own URL beside auth: sigv4",
+        ),
+        (
+            "slug: a, title: A, kind: lambda, function: f, region: eu-central-1, groups: '*',"
+            " bucket: exports",
+            "follows: s3 beside bucket for kind lambda",
+        ),
     ],
 )
 def test_an_endpoint_that_could_not_work_is_refused(endpoint: str, named: str) -> None:
