@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -29,10 +27,8 @@ from streams.delivery import sharing
 from streams.models import ApiToken, Endpoint, GroupPolicy, ShareLink, User
 from streams.templatetags.times import ago
 
-# allauth's own pages would show what second factors are made of, and record nothing.
-admin.site.unregister(
-    [Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession]
-)
+# Django's own, which the import above has registered.
+admin.site.unregister(Group)
 
 
 class _ManyRights:
