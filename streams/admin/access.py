@@ -21,7 +21,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldBooleanWidget
 
 from streams.admin import catalogues
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import KeptAdmin, RecordingAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.delivery import sharing
 from streams.models import ApiToken, Endpoint, GroupPolicy, ShareLink, User
@@ -119,7 +119,7 @@ class GroupAdmin(_ManyRights, DjangoGroupAdmin, RecordingAdmin):  # type: ignore
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ExportingAdmin, RecordingAdmin):
+class ApiTokenAdmin(ExportingAdmin, KeptAdmin):
     """Tokens are made by their owners or by `manage.py create_token`; here they are revoked."""
 
     list_display = (
@@ -148,15 +148,9 @@ class ApiTokenAdmin(ExportingAdmin, RecordingAdmin):
                 self.record(request, "revoked", self.named(token))
         self.message_user(request, _("Revoked: %(count)d") % {"count": len(wanted)})
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(ShareLink)
-class ShareLinkAdmin(RecordingAdmin):
+class ShareLinkAdmin(KeptAdmin):
     """Links are made by whoever may download; here they are seen, and revoked."""
 
     list_display = (
@@ -189,9 +183,3 @@ class ShareLinkAdmin(RecordingAdmin):
     def revoke(self, request: HttpRequest, links: QuerySet[ShareLink]) -> None:
         count = sum(sharing.revoke(link, by=staff(request)) for link in links)
         self.message_user(request, _("Revoked: %(count)d") % {"count": count})
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
