@@ -1,4 +1,4 @@
-"""What most of our commands are."""
+"""What our commands are."""
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand
@@ -8,7 +8,7 @@ class QuickCommand(BaseCommand):
     """One that does not begin with all of Django's checks.
 
     These look at the addresses, and so import every page, which takes longer than most commands do.
-    `serve` and `worker`, which need all of that anyway, do have them.
+    Only `worker` has them: Celery makes them anyway.
     """
 
     requires_system_checks = [Tags.models]
