@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver
 
+import streams.admin  # noqa: F401 - registers its pages
 from streams.models import DoctorRun, Endpoint
 
 ROOT = "/operate/"

@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 django.setup(set_prefix=False)
 
+import portal.urls  # noqa: E402, F401 - all pages, for which the first request would else wait
 from portal import tracing  # noqa: E402
 from portal.middleware import PROBES  # noqa: E402
 from portal.static import StaticFiles  # noqa: E402

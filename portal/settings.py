@@ -5,7 +5,7 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 
-from portal import env, log, mail, oidc, sqs
+from portal import env, log, mail, oidc
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -276,6 +276,8 @@ if CELERY_BROKER_URL.startswith("redis"):
     # Those of AMQP are the connection's own.
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 4, "socket_timeout": 5}
 if CELERY_BROKER_URL.startswith("sqs:"):
+    from portal import sqs
+
     CELERY_BROKER_TRANSPORT = "portal.sqs:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS |= sqs.options(CELERY_BROKER_URL)
     # Its account and region are those that boto3 finds.

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
+import streams.admin  # noqa: F401 - registers its pages
 from streams.api.site import api, missing
 from streams.views import (
     downloads,

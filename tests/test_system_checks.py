@@ -1,6 +1,8 @@
 """`manage.py check --deploy`, which asks neither a database nor a network."""
 
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,23 @@ from streams.doctor.facts import DeploymentFacts
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "doctor.md"
 OURS = [check for check in ALL if check.of is DeploymentFacts]
+
+
+# What a process has imported when Django is ready, and whether checks then know the admin's pages.
+BEGUN = """
+import sys
+
+import django
+
+django.setup()
+print(*sys.modules)
+
+from django.contrib import admin
+from django.core.checks import Tags, run_checks
+
+run_checks(tags=[Tags.admin])
+print(admin.site.get_model_admin(__import__("streams.models").models.Secret))
+"""
 
 
 def ids(*, deploy: bool = True) -> list[str]:
@@ -55,3 +74,13 @@ def test_each_of_these_checks_has_a_number_of_its_own_that_is_documented() -> No
         for check in OURS
     }
     assert told == expected
+
+
+def test_what_only_pages_and_aws_need_is_not_imported_by_every_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEGUN], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    imported, page = done.stdout.splitlines()
+    assert {"streams.admin", "aiohttp", "botocore", "jwt", "ninja"}.isdisjoint(imported.split())
+    assert page == "streams.SecretAdmin", "its checks do not depend on what was imported before"

@@ -16,14 +16,10 @@ from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
-from django.contrib.auth.models import Group
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
-
-from streams import audit
-from streams.models import User
 
 logger = logging.getLogger("streams.accounts")
 
@@ -131,23 +127,3 @@ def _failed(request: HttpRequest, adapter: VerifyingAdapter, exc: Exception) -> 
         request, adapter.get_provider(), exception=exc
     )
     return answer
-
-
-def take_groups(user: User, sociallogin: SocialLogin) -> None:
-    """Of the groups that the provider decides upon, the user is in those that it names."""
-    settings = sociallogin.provider.app.settings
-    decided = set(settings["groups"])
-    data = sociallogin.account.extra_data
-    told = [data.get(part, {}).get(settings["groups_claim"]) for part in ("userinfo", "id_token")]
-    named = next((one for one in told if isinstance(one, list)), [])
-    wanted = decided & {name for name in named if isinstance(name, str)}
-    there = set(user.groups.filter(name__in=decided).values_list("name", flat=True))
-    if wanted == there:
-        return
-    user.groups.remove(*Group.objects.filter(name__in=there - wanted))
-    for name in sorted(wanted - there):
-        user.groups.add(Group.objects.get_or_create(name=name)[0])
-    changes = [f"joined {name}" for name in sorted(wanted - there)]
-    changes += [f"left {name}" for name in sorted(there - wanted)]
-    details = {"changes": ", ".join(changes), "by": sociallogin.account.provider}
-    audit.record("user.changed", by=user, what=user.get_username(), details=details)

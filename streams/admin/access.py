@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -23,16 +21,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldBooleanWidget
 
 from streams.admin import catalogues
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import KeptAdmin, RecordingAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.delivery import sharing
 from streams.models import ApiToken, Endpoint, GroupPolicy, ShareLink, User
 from streams.templatetags.times import ago
 
-# allauth's own pages would show what second factors are made of, and record nothing.
-admin.site.unregister(
-    [Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession]
-)
+# Django's own, which the import above has registered.
+admin.site.unregister(Group)
 
 
 class _ManyRights:
@@ -123,7 +119,7 @@ class GroupAdmin(_ManyRights, DjangoGroupAdmin, RecordingAdmin):  # type: ignore
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ExportingAdmin, RecordingAdmin):
+class ApiTokenAdmin(ExportingAdmin, KeptAdmin):
     """Tokens are made by their owners or by `manage.py create_token`; here they are revoked."""
 
     list_display = (
@@ -157,15 +153,9 @@ class ApiTokenAdmin(ExportingAdmin, RecordingAdmin):
                 self.record(request, "revoked", self.named(token))
         self.message_user(request, _("Revoked: %(count)d") % {"count": len(wanted)})
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(ShareLink)
-class ShareLinkAdmin(RecordingAdmin):
+class ShareLinkAdmin(KeptAdmin):
     """Links are made by whoever may download; here they are seen, and revoked."""
 
     list_display = (
@@ -200,9 +190,3 @@ class ShareLinkAdmin(RecordingAdmin):
     def revoke(self, request: HttpRequest, links: QuerySet[ShareLink]) -> None:
         count = sum(sharing.revoke(link, by=staff(request)) for link in links)
         self.message_user(request, _("Revoked: %(count)d") % {"count": count})
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import ReadOnlyAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.admin.long import LongList, PagedPaginator, RecentFilter
 from streams.audit.verifying import verify
@@ -32,7 +32,7 @@ class ActionFilter(RecentFilter):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ExportingAdmin, RecordingAdmin):
+class AuditEntryAdmin(ExportingAdmin, ReadOnlyAdmin):
     list_display = ("number", "at", "actor", "action", "what", "told", "how", "address")
     list_filter = ("how", "time", ActionFilter)
     search_fields = ("actor", "action", "what", "address")
@@ -86,15 +86,6 @@ class AuditEntryAdmin(ExportingAdmin, RecordingAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def verify(self, request: HttpRequest) -> HttpResponse:
         """Reads the whole log when the button is pressed."""

@@ -78,6 +78,23 @@ class RecordingAdmin(ModelAdmin):  # type: ignore[misc]
             self.record(request, "deleted", what)
 
 
+class KeptAdmin(RecordingAdmin):
+    """Of rows that the portal itself makes and keeps: nobody adds or deletes one here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(KeptAdmin):
+    """And nobody changes one."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 def _told(message: Any) -> str:
     """Which fields, and which rows beside it, in Django's words."""
     text = message if isinstance(message, str) else json.dumps(message)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from streams.admin import live
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import ReadOnlyAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.admin.long import LongList, PagedPaginator, RecentFilter
 from streams.models import Download, Endpoint, State, User
@@ -50,7 +50,7 @@ class ExportFilter(RecentFilter):
 
 
 @admin.register(Download)
-class DownloadAdmin(ExportingAdmin, RecordingAdmin):
+class DownloadAdmin(ExportingAdmin, ReadOnlyAdmin):
     list_display = (
         "started", "slug", "username", "outcome", "reason", "cause", "sent_size", "whole_size",
         "took",
@@ -203,12 +203,3 @@ class DownloadAdmin(ExportingAdmin, RecordingAdmin):
         if download.finished_at is None:
             return ""
         return duration((download.finished_at - download.started_at).total_seconds())
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

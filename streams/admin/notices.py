@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from streams.admin.base import RecordingAdmin
+from streams.admin.base import KeptAdmin, RecordingAdmin
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.models import Channel, Notice, NoticeEvent, NoticeState
 from streams.models.notices import NoticeQuerySet, all_events, host_of, new_key
@@ -183,7 +183,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notice)
-class NoticeAdmin(ExportingAdmin, RecordingAdmin):
+class NoticeAdmin(ExportingAdmin, KeptAdmin):
     """A record of what was told. Nobody edits one; those given up can be tried again."""
 
     list_display = ("created_at", "channel", "event", "summary", "stands", "attempts", "problem")
@@ -224,9 +224,3 @@ class NoticeAdmin(ExportingAdmin, RecordingAdmin):
         transaction.on_commit(ring_notices, robust=True)
         told = ngettext("%d notice is tried again.", "%d notices are tried again.", count)
         self.message_user(request, told % count)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import ReadOnlyAdmin, staff
 from streams.admin.exporting import Export, ExportingAdmin
 from streams.models import (
     DriftCheck,
@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 @admin.register(Rotation)
-class RotationAdmin(ExportingAdmin, RecordingAdmin):
+class RotationAdmin(ExportingAdmin, ReadOnlyAdmin):
     list_display = ("started_at", "secret", "mode", "told_state", "step", "waiting", "finished_at")
     list_filter = ("state", "mode")
     search_fields = ("secret__name",)
@@ -66,15 +66,6 @@ class RotationAdmin(ExportingAdmin, RecordingAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = Secret.objects.operable_by(staff(request))
         return super().get_queryset(request).filter(secret__in=mine).with_versions()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 _LOOKS = {

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from streams.access.adding import may_provision
-from streams.admin.base import RecordingAdmin, staff
+from streams.admin.base import ReadOnlyAdmin, staff
 from streams.models import Endpoint, Setup, SetupState
 from streams.provisioning import setup
 from streams.provisioning.problems import ProvisioningError
@@ -29,7 +29,7 @@ _LOOKS = {
 
 
 @admin.register(Setup)
-class SetupAdmin(RecordingAdmin):
+class SetupAdmin(ReadOnlyAdmin):
     subject = "provisioning"
     list_display = ("started_at", "slug", "function", "state", "requested_by", "finished_at")
     list_filter = ("state",)
@@ -52,15 +52,6 @@ class SetupAdmin(RecordingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).operable_by(staff(request))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _story(request: HttpRequest, row: Setup) -> dict[str, Any]:

@@ -231,19 +231,6 @@ class Function:
         return self.calls("lambda", operation, FunctionName=self.name, **parameters)
 
 
-def moved(address: str, urls: Mapping[str, str], alias: str) -> str | None:
-    """`address` with the function URL of `alias` in place of that of another alias.
-
-    `urls` are by alias. None where it begins with none of them.
-    """
-    for url in urls.values():
-        if f"{address}/" == url:
-            return urls[alias]
-        if address.startswith(url):
-            return urls[alias] + address.removeprefix(url)
-    return None
-
-
 def _qualified(qualifier: str) -> dict[str, str]:
     return {"Qualifier": qualifier} if qualifier else {}
 

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from streams.aws.functions import moved
+from streams.aws.urls import moved
 from streams.models.access import User
 from streams.models.endpoints import Endpoint, Kind
 from streams.models.fields import EncryptedField

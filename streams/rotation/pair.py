@@ -7,7 +7,8 @@ value in one call, so that no request meets one without the other, and the handl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streams.aws.functions import UrlConfig, moved
+from streams.aws.functions import UrlConfig
+from streams.aws.urls import moved
 from streams.rotation.environment import Function, FunctionEnvironment, Pair
 from streams.rotation.probing import Ask, Probe, Verdict
 from streams.rotation.problems import DriftError, UnfitError

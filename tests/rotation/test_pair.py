@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from streams.aws.functions import moved
+from streams.aws.urls import moved
 from streams.models import RotationState, SecretFunction
 from streams.rotation.machine import Progress
 from tests.rotation import world as model

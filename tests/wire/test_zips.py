@@ -17,7 +17,6 @@ from streams.wire import zips
 from streams.wire.disposition import LONGEST, safe_name, told_apart
 
 AT = datetime(2026, 11, 26, 18, 42, 6, tzinfo=UTC)
-GIBIBYTE = 1 << 30
 READERS = [
     ("unzip", "-tqq"),
     ("bsdtar", "-tf"),

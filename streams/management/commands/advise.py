@@ -4,17 +4,18 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from pydantic_core import PydanticCustomError
 
 from portal.units import parse_size
 from streams.doctor.advice import Advice, Auth, Client, Reason, Runtime, Verdict, Wish, advise
+from streams.management.quick import QuickCommand
 from streams.registry.spec import parse_duration
 
 _PLAIN = "6 MB or less: an ordinary answer is enough, and none of this is needed."
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Says which way out fits an export, and why. Reads nothing, and changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

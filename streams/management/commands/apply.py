@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from streams.aws.failures import ControlError
+from streams.management.quick import QuickCommand
 from streams.models import Secret
 from streams.models.fields import UndecryptableError
 from streams.registry.apply import Change, apply, touched
@@ -18,7 +19,7 @@ from streams.rotation import elsewhere, engine
 from streams.rotation.problems import UnfitError
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Makes the registry what FILE says, wholly or not at all. Prints one line per object: "
         "created, changed (which fields), unchanged, removed. Exit status 1 on an error; nothing "

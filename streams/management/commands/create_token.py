@@ -3,18 +3,19 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils import timezone
 from pydantic_core import PydanticCustomError
 
 from streams import audit
 from streams.access import tokens
+from streams.management.quick import QuickCommand
 from streams.models import User
 from streams.registry.spec import parse_duration
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Prints a new API token, alone on standard output. It cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

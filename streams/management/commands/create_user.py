@@ -6,15 +6,16 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from streams import audit
 from streams.access.roles import Role
+from streams.management.quick import QuickCommand
 from streams.models import User
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Creates or updates a user. Groups are added, and made where they are missing. Without "
         "--password-env a new user has no password and can use tokens only."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
 from streams.doctor import describing, repairs, run, storing
@@ -15,6 +15,7 @@ from streams.doctor.checks import Finding, Severity
 from streams.doctor.comparing import key
 from streams.doctor.run import Report
 from streams.doctor.storing import Difference
+from streams.management.quick import QuickCommand
 from streams.models import Endpoint
 from streams.rotation.engine import account
 from streams.tasks import ring_notices
@@ -23,7 +24,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "c
 _LATE = "The time of this run was up before this could be looked at."
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Looks for faults of endpoints, of what they hang on in AWS, and of this portal. Changes "
         "nothing there without --fix. Exit status 1 if there are errors, 2 if it could not run."

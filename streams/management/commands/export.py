@@ -3,9 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from streams.aws.failures import ControlError
+from streams.management.quick import QuickCommand
 from streams.models import Secret
 from streams.provisioning import cloudformation, terraform
 from streams.provisioning.facts import gather
@@ -16,7 +17,7 @@ from streams.rotation.problems import RotationError
 _FORMATS = {"terraform": terraform.render, "cloudformation": cloudformation.render}
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Prints what exists in AWS of the registry's functions and gateways, so that Terraform or "
         "CloudFormation can take it over as it is. No value of a secret is printed."

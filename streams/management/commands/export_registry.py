@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from streams.management.quick import QuickCommand
 from streams.registry.export import export
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Prints the registry in the form that `apply` takes, without secret values."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,18 +5,19 @@ import re
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from streams.adding import least
 from streams.aws.account import default_region
 from streams.aws.identity import partition
 from streams.doctor.needs import Owner, Registered
+from streams.management.quick import QuickCommand
 from streams.models import Endpoint, Gateway, Secret, SecretFunction
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Prints the IAM policy with the least that the worker's identity needs for all that is "
         "registered: to rotate and to fetch. Asks AWS nothing, and changes nothing."

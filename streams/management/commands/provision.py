@@ -4,8 +4,9 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from streams.management.quick import QuickCommand
 from streams.models import Accepts
 from streams.provisioning import engine
 from streams.provisioning.problems import FailedError, ProvisioningError
@@ -15,7 +16,7 @@ from streams.rotation.parts import own_region
 from streams.rotation.problems import UnfitError
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Makes what is missing between FUNCTION and a protected endpoint: secret, environment, "
         "function URL, permissions, gateway, registry. Run again, it changes nothing. What it did "

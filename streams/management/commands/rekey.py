@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from allauth.mfa.models import Authenticator
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import models, transaction
 
 from streams import audit
 from streams.audit.verifying import verify
+from streams.management.quick import QuickCommand
 from streams.models import Channel, KeptAnswer, SecretVersion
 from streams.models.fields import UndecryptableError, decrypted, fernet
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Stores every secret again under the newest of SPILLWAY_ENCRYPTION_KEYS. May be stopped "
         "and repeated. Exit status 1 if a value fits none of the keys; all others are done."

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from streams.aws.failures import ControlError
+from streams.management.quick import QuickCommand
 from streams.models import Rotation, RotationState, Secret, SecretVersion
 from streams.rotation import preview, starting
 from streams.rotation.driving import drive
@@ -17,7 +18,7 @@ from streams.rotation.problems import RotationError
 from streams.tasks import advance_rotation, ring, ring_notices
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Rotates a secret. Exit 0 only if it was started, or with --wait if it completed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,16 +6,17 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 from django.db import connection
 
 from portal import server
 from streams.management import failures
+from streams.management.quick import QuickCommand
 from streams.models import Installation
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Serves the portal until SIGTERM; running downloads are finished first."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from streams.delivery import shipping
 from streams.delivery.logfile import Log
+from streams.management.quick import QuickCommand
 
 MEMORY = "offload_log.json"
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Writes what nginx logs of the downloads that it carries into their records, until "
         "SIGTERM. Runs where nginx does. What happened while it was away is made up for."

@@ -3,15 +3,16 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from pydantic_core import PydanticCustomError
 
 from streams.audit.trimming import BrokenError, trim
 from streams.audit.verifying import verify
+from streams.management.quick import QuickCommand
 from streams.registry.spec import parse_duration
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Removes entries that are older than AGE, and records that it did. The others can still be "
         "verified. Removes nothing of a log that is not as it was written."

@@ -4,13 +4,14 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
 from streams.audit.verifying import Known, Verdict, verify
+from streams.management.quick import QuickCommand
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = (
         "Reads the whole audit log and names what was altered, deleted, inserted, reordered or cut "
         "off. Exit status 1 if there is any, 2 if it cannot be told."
