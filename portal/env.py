@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from portal import mail, oidc
+from portal import mail, oidc, wanted
 from portal.units import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -388,11 +388,10 @@ def read() -> Environment:
 
 
 def _sentence(problem: Any) -> str:
-    expected = str(problem["msg"]).removeprefix("Value error, ")
     place = str(problem["loc"][0])
     # pydantic names a variable that is missing by its field.
     field = Environment.model_fields.get(place)
-    return f"{field.alias if field else place} is wrong. Expected: {expected}"
+    return f"{field.alias if field else place} is wrong. Expected: {wanted.phrase(problem)}"
 
 
 def _from_files() -> dict[str, Any]:

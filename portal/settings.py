@@ -251,7 +251,9 @@ EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.tls, _mail.starttls
 DEFAULT_FROM_EMAIL = ENV.email_from or ""
 
 # Tasks take ids, may run twice and may be lost with the broker; the tick finds what is due.
-CELERY_BROKER_URL = ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://"
+CELERY_BROKER_URL = (
+    ENV.broker_url.get_secret_value() if ENV.broker_url else "filesystem://localhost"
+)
 CELERY_BROKER_TRANSPORT: str | None = None
 # A worker waits for its broker for as long as it takes.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

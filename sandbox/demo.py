@@ -47,8 +47,9 @@ RECIPES = {
 QUICK = {
     "SPILLWAY_ROTATION_SETTLE": "4",
     "SPILLWAY_ROTATION_PROPAGATION": "4",
+    # As everywhere, the drain is half a minute longer than the lease.
     "SPILLWAY_ROTATION_LEASE": "10",
-    "SPILLWAY_ROTATION_DRAIN": "20",
+    "SPILLWAY_ROTATION_DRAIN": "40",
     "SPILLWAY_TICK": "10",
 }
 # Fast enough not to bore, slow enough to see progress. AWS: 2 MiB a second.

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
-from streams.checks import NUMBERS
+from sandbox.demo import QUICK
+from streams.aws.account import _CONTROL
+from streams.checks import DRAIN, LONGEST_CALL, NUMBERS
 from streams.doctor.checks import ALL, Severity
 from streams.doctor.facts import DeploymentFacts
 
@@ -59,6 +62,31 @@ def test_what_the_doctor_finds_is_said_with_its_fix(settings: Settings) -> None:
     assert message.hint is not None
     assert "SPILLWAY_HTTPS=true" in message.hint
     assert ids(deploy=False) == [], "no command is kept from running"
+
+
+def test_a_drain_outlasts_the_lease_and_the_longest_call(settings: Settings) -> None:
+    settings.ROTATION_LEASE = 100.0
+    settings.ROTATION_DRAIN = 130.0
+    assert ids() == []
+
+    settings.ROTATION_DRAIN = 129.0
+
+    assert ids() == [DRAIN]
+    assert ids(deploy=False) == []
+    assert f"| `{DRAIN}` |" in PAGE.read_text()
+    assert DRAIN not in {f"spillway.W{number:03}" for number in NUMBERS.values()}
+
+
+def test_no_call_takes_longer_than_that_check_reckons_with() -> None:
+    limits: Any = _CONTROL
+
+    assert limits.connect_timeout + limits.read_timeout <= LONGEST_CALL
+
+
+def test_the_demo_is_held_to_it_too() -> None:
+    lease, drain = (float(QUICK[f"SPILLWAY_ROTATION_{name}"]) for name in ("LEASE", "DRAIN"))
+
+    assert drain >= lease + LONGEST_CALL
 
 
 def test_each_of_these_checks_has_a_number_of_its_own_that_is_documented() -> None:

@@ -164,10 +164,12 @@ function live(row) {
 
 function ended(row) {
   if (row.state === "complete") {
-    const proof = filled(words.proof, { proof: row.proof });
-    const parts = [element("h2", words.done), element("p", `${size(row.sent)} · ${proof}`)];
-    // Of a part it would be the digest of no file.
-    if (row.sha256 && row.is_whole) parts.push(element("p", "SHA-256"), element("code", row.sha256));
+    const parts = [element("h2", row.done)];
+    // Of a part, proof and digest would be of no file.
+    if (row.part) parts.push(element("p", row.part));
+    if (!row.is_whole) return parts;
+    parts.push(element("p", `${size(row.sent)} · ${filled(words.proof, { proof: row.proof })}`));
+    if (row.sha256) parts.push(element("p", "SHA-256"), element("code", row.sha256));
     return parts;
   }
   if (row.state === "redirected") return [element("h2", words.redirected)];

@@ -285,7 +285,7 @@ class _Wizard:
         except IntegrityError:
             form.add_error("slug", _("There is an endpoint of this slug already."))
             return self.show(Step.ABOUT, form)
-        messages.success(self.request, _("%s is added. The doctor looks at it.") % form.instance)
+        messages.success(self.request, _("%s is added.") % form.instance)
         page = reverse("admin:streams_endpoint_status", args=[form.instance.pk])
         return HttpResponseRedirect(page)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db import transaction
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db import DataError, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -52,6 +53,14 @@ class RecordingAdmin(ModelAdmin):  # type: ignore[misc]
     def record(self, request: HttpRequest, verb: str, what: str, **details: str) -> None:
         subject = self.subject or self.model._meta.model_name
         audit.record(f"{subject}.{verb}", by=staff(request), what=what, details=details)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list, read with what the address asks for."""
+        try:
+            return super().get_changelist_instance(request)
+        except (OverflowError, DataError) as exc:
+            # Django knows the range of integers, and neither that of keys nor that of years.
+            raise IncorrectLookupParameters(str(exc)) from exc
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
         entry: LogEntry = super().log_addition(request, obj, message)

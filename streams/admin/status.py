@@ -80,7 +80,7 @@ def _sentence(endpoint: Endpoint, row: Any) -> Any:
     if not endpoint.enabled:
         return _("It is disabled: users neither see it nor download from it.")
     if row is None or row.looked_at is None:
-        return _("It has not been checked yet.")
+        return _("It has not been checked yet: the next free worker does it.")
     if row.health_now == Health.UNKNOWN != row.health:
         return _("The last check is too long ago to tell how it is now.")
     return row.reason or _("Downloads work, and nothing was found.")

@@ -57,12 +57,15 @@ class Problem(Schema):
 
 
 class Api(NinjaAPI):
-    """Tells of problems in its document, too, and of a wrong method as of any other problem."""
+    """Tells of problems in its document, too, and of a wrong method as of any other problem.
+
+    `HEAD` is answered like `GET`, wherever there is one.
+    """
 
     def _get_urls(self) -> list[Any]:
         found: list[Any] = super()._get_urls()
         for pattern in found:
-            pattern.callback = _telling_of_methods(pattern.callback)
+            pattern.callback = _telling_of_methods(_answering_head(pattern.callback))
         return found
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
@@ -78,13 +81,29 @@ class Api(NinjaAPI):
         return document
 
 
+def _answering_head(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "HEAD":
+            return view(request, *args, **kwargs)
+        # The server leaves the body out. It and the log go by what was asked.
+        request.method = "GET"
+        try:
+            return view(request, *args, **kwargs)
+        finally:
+            request.method = "HEAD"
+
+    return answer
+
+
 def _telling_of_methods(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         given = view(request, *args, **kwargs)
         if given.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
             return given
-        allowed = ", ".join(sorted(given["Allow"].split(", ")))
+        methods = set(given["Allow"].split(", "))
+        allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         told = _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Here you may only {allowed}.")
         told["Allow"] = allowed
         return told

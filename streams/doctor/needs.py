@@ -150,9 +150,12 @@ def _of_gateway(owner: Owner, row: Gateway, use: Need | None) -> Iterator[Questi
         if rest:
             others = (f"{api}/resources", f"{api}/resources/{row.resource_id}")
         yield Question(use, ("apigateway:GET",), (integration, stage, export, *others))
+        # When the stage was deployed, where AWS does not tell what it serves.
+        looks: tuple[str, ...] = (f"{api}/deployments/*",)
         if rest:
             # Whether a stream goes through an edge location, where it may pause for less long.
-            yield Question(Need.LOOK, ("apigateway:GET",), (api,))
+            looks = (api, *looks)
+        yield Question(Need.LOOK, ("apigateway:GET",), looks)
 
 
 def _others(owner: Owner) -> Iterable[Question]:

@@ -31,6 +31,8 @@ class KeptAnswer(models.Model):
     objects = KeptAnswerQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("kept answer of the API")
+        verbose_name_plural = _("kept answers of the API")
         default_permissions = ()
         indexes = [models.Index(fields=["created_at"], name="kept_answer_age")]
         constraints = [

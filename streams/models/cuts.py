@@ -13,6 +13,8 @@ class CutWatch(models.Model):
     since = models.DateTimeField(_("often cut since"), null=True)
 
     class Meta:
+        verbose_name = _("watch over cuts")
+        verbose_name_plural = _("watches over cuts")
         default_permissions = ()
 
     def __str__(self) -> str:

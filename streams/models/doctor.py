@@ -80,6 +80,8 @@ class Checkup(models.Model):
     objects = CheckupQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("checkup")
+        verbose_name_plural = _("checkups")
         indexes = [models.Index(fields=["due_at"], name="checkup_due")]
         constraints = [
             models.UniqueConstraint(
@@ -116,6 +118,8 @@ class DoctorRun(models.Model):
     report: Any = models.JSONField(_("report"))
 
     class Meta:
+        verbose_name = _("run of the doctor")
+        verbose_name_plural = _("runs of the doctor")
         ordering = ["-pk"]
 
     def __str__(self) -> str:

@@ -34,6 +34,8 @@ class DriftCheck(models.Model):
     objects = DriftCheckQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("drift check")
+        verbose_name_plural = _("drift checks")
         indexes = [models.Index(fields=["due_at"], name="drift_due")]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from streams.models.endpoints import Endpoint
 
@@ -26,6 +27,8 @@ class Examination(models.Model):
     objects = ExaminationQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("examination of failed downloads")
+        verbose_name_plural = _("examinations of failed downloads")
         default_permissions = ()
 
     def __str__(self) -> str:

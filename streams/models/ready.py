@@ -42,6 +42,8 @@ class ReadyRequest(models.Model):
     objects = ReadyRequestQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("request for a mail")
+        verbose_name_plural = _("requests for a mail")
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(

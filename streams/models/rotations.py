@@ -138,6 +138,8 @@ class RotationEvent(models.Model):
     text = models.TextField(_("what"))
 
     class Meta:
+        verbose_name = _("event of a rotation")
+        verbose_name_plural = _("events of a rotation")
         ordering = ["rotation", "pk"]
 
     def __str__(self) -> str:

@@ -229,6 +229,8 @@ class SecretVersion(models.Model):
     objects = SecretVersionQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("secret version")
+        verbose_name_plural = _("secret versions")
         ordering = ["secret", "-number"]
         constraints = [
             models.UniqueConstraint(fields=["secret", "number"], name="version_number_once"),

@@ -148,7 +148,7 @@ def foretell(made: Sequence[Task], site: Site) -> list[str]:
         for sentence in sentences:
             site.say(f"{task.name}: {sentence}")
         if task.proof:
-            site.say(f"{task.name}: then: {task.proof}")
+            site.say(f"Proof: {task.proof}")
     return changes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from portal import wanted
 from streams.access.addresses import address_policy
 from streams.models import Endpoint
 from streams.net.errors import AddressForbiddenError
@@ -16,10 +17,11 @@ def problems(endpoint: Endpoint) -> Iterator[tuple[str | None, str]]:
     try:
         EndpointSpec.model_validate(described(endpoint) | {"groups": []})
     except ValidationError as exc:
-        for problem in exc.errors(include_input=False, include_url=False, include_context=False):
+        for problem in exc.errors(include_input=False, include_url=False):
             place = ".".join(str(step) for step in problem["loc"][1:])
             field = str(problem["loc"][0]) if problem["loc"] else None
-            yield field, f"{place}: {problem['msg']}" if place else problem["msg"]
+            sentence = f"Expected: {wanted.phrase(problem)}"
+            yield field, f"{place}: {sentence}" if place else sentence
     if endpoint.url:
         try:
             address_policy().check_url(endpoint.url)

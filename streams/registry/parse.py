@@ -1,10 +1,12 @@
 """From the text of a registry file to its form, with errors that name line and key."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from portal import wanted
 from streams.registry.spec import RegistrySpec
 
 LARGEST = 1024 * 1024
@@ -68,8 +70,7 @@ def parse(text: str) -> RegistrySpec:
     try:
         spec = RegistrySpec.model_validate(data)
     except ValidationError as exc:
-        found = exc.errors(include_input=False, include_url=False, include_context=False)
-        raise RegistryError([_sentence(problem, node) for problem in found]) from None
+        raise RegistryError(list(_sentences(exc, node))) from None
     if problems := _twice(spec, node):
         raise RegistryError(problems)
     return spec
@@ -97,21 +98,29 @@ def _load(text: str) -> tuple[Any, Any]:
         loader.dispose()
 
 
-def _sentence(problem: Any, root: Any) -> str:
-    path = [step for step in problem["loc"] if step not in _UNION_STEPS]
-    text = str(problem["msg"])
-    if problem["type"] == "extra_forbidden":
-        text = "unknown key"
-    elif problem["type"] == "missing":
-        text = "expected, but missing"
-    return f"line {_line(root, path)}: {_shown(path)}: {text}"
+def _sentences(exc: ValidationError, root: Any) -> Iterator[str]:
+    """One for each place. What may be of several forms has an error for each of them."""
+    phrases: dict[tuple[Any, ...], list[str]] = {}
+    for problem in exc.errors(include_input=False, include_url=False):
+        path = tuple(step for step in problem["loc"] if step not in _UNION_STEPS)
+        phrases.setdefault(path, []).append(_OF_KEYS.get(problem["type"]) or wanted.phrase(problem))
+    for path, found in phrases.items():
+        # What is in a list is meant to be one: then no other form is told.
+        if any(len(path) < len(one) and one[: len(path)] == path for one in phrases):
+            continue
+        text = found[0] if found[0] in _OF_KEYS.values() else f"expected {' or '.join(found)}"
+        yield f"line {_line(root, path)}: {_shown(path)}: {text}"
+
+
+# What is no matter of the value.
+_OF_KEYS = {"extra_forbidden": "unknown key", "missing": "expected, but missing"}
 
 
 # pydantic names the members of a union as steps; a reader of the file knows nothing of them.
 _UNION_STEPS = {"list[constrained-str]", "literal['*']"}
 
 
-def _line(node: Any, path: list[Any]) -> int:
+def _line(node: Any, path: Sequence[Any]) -> int:
     """The line of the innermost part of `path` that is there."""
     line = node.start_mark.line
     for step in path:
@@ -130,7 +139,7 @@ def _line(node: Any, path: list[Any]) -> int:
     return int(line) + 1
 
 
-def _shown(path: list[Any]) -> str:
+def _shown(path: Sequence[Any]) -> str:
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".") or "the file"
 

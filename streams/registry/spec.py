@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,6 +29,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def expected(text: str) -> PydanticCustomError:
     """An error that says what a key expects, and not what stands there."""
     return PydanticCustomError("expected", "expected {what}", {"what": text})
+
+
+def _form(pattern: str, what: str) -> AfterValidator:
+    """All of a text has this form, which is told as `what`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise expected(what)
+        return value
+
+    return AfterValidator(check)
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -94,17 +106,40 @@ Url = Annotated[str, BeforeValidator(_url)]
 # YAML has `true` for a number only by mistake.
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+Region = Annotated[str, _form(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as eu-central-1")]
+RoleArn = Annotated[
+    str,
+    _form(
+        r"arn:aws[a-z-]*:iam::\d{12}:role/.+",
+        "the ARN of a role such as arn:aws:iam::123456789012:role/name",
+    ),
+]
 # A name, or an ARN for a secret of another account.
 SecretId = Annotated[
     str,
-    Field(
-        pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]+$",
-        max_length=512,
+    Field(max_length=512),
+    _form(
+        r"(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]+",
+        "the name or the ARN of a secret in Secrets Manager",
     ),
 ]
-Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+Hours = Annotated[
+    str,
+    _form(
+        r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", "two times of day such as 22:00-04:00"
+    ),
+]
+Alias = Annotated[
+    str,
+    _form(
+        r"[A-Za-z0-9_-]{1,128}",
+        "the name of an alias: letters, digits, hyphens and underscores, 128 at most",
+    ),
+]
+# Of an API, and of what is in it.
+Id = Annotated[
+    str, _form(r"[a-z0-9]{1,64}", "an id as AWS gives it: small letters and digits, 64 at most")
+]
 
 
 # PostgreSQL stores no NUL, no database half a character, and no page shows the others.
@@ -139,10 +174,16 @@ class FunctionSpec(Part):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     region: Region | None = None
     role_arn: RoleArn | None = None
-    alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = None
-    aliases: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]] = []
+    alias: Alias | None = None
+    aliases: list[Alias] = []
     accepts: Literal["two", "one"] = "two"
-    variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{1,99}$")] = "SECRET_HEADER"
+    variable: Annotated[
+        str,
+        _form(
+            r"[A-Za-z][A-Za-z0-9_]{1,99}",
+            "the name of an environment variable: letters, digits and underscores, 100 at most",
+        ),
+    ] = "SECRET_HEADER"
 
     @model_validator(mode="after")
     def _aliases_are_a_pair(self) -> Self:
@@ -161,11 +202,17 @@ class GatewaySpec(Part):
     type: Literal["rest", "http"]
     region: Region | None = None
     role_arn: RoleArn | None = None
-    api_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")]
-    resource_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")] | None = None
+    api_id: Id
+    resource_id: Id | None = None
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY"] | None = None
-    integration_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")] | None = None
-    stage: Annotated[str, Field(pattern=r"^(\$default|[A-Za-z0-9_-]{1,128})$")]
+    integration_id: Id | None = None
+    stage: Annotated[
+        str,
+        _form(
+            r"\$default|[A-Za-z0-9_-]{1,128}",
+            "the name of a stage: letters, digits, hyphens and underscores, or $default",
+        ),
+    ]
     url: Url | None = None
 
     @model_validator(mode="after")
@@ -191,7 +238,10 @@ class SecretSpec(Part):
 
     name: Name
     header: Header = "x-secret-header"
-    value_from_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    value_from_env: (
+        Annotated[str, _form(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
+        | None
+    ) = None
     value_from_file: Annotated[str, Field(min_length=1)] | None = None
     rotate_every: Duration | None = None
     window: Hours | None = None
@@ -270,7 +320,13 @@ NUMBER = r"-?[0-9]+(\.[0-9]+)?"
 class ParamSpec(Part):
     """Something that an end user may choose."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
+    name: Annotated[
+        str,
+        _form(
+            r"[A-Za-z_][A-Za-z0-9_.-]{0,63}",
+            "a name of letters, digits, dots, hyphens and underscores, 64 at most, a letter first",
+        ),
+    ]
     label: str = ""
     type: Literal["text", "number", "date", "choice"] = "text"
     choices: list[str] = []
@@ -338,13 +394,25 @@ _AUTHS = {
 class EndpointSpec(Part):
     """One export. Without `auth`, `lambda` and `s3` are signed and the other kinds are open."""
 
-    slug: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,100}$")]
+    slug: Annotated[
+        str,
+        _form(r"[a-z0-9-]{1,100}", "a slug: small letters, digits and hyphens, 100 at most"),
+    ]
     title: Annotated[str, Field(min_length=1, max_length=200)]
     description: str = ""
     kind: Literal["function-url", "lambda", "gateway", "s3", "http", "pages"]
     url: Url | None = None
     function: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    bucket: (
+        Annotated[
+            str,
+            _form(
+                r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+                "the name of a bucket: small letters, digits, dots and hyphens, 3 to 63",
+            ),
+        ]
+        | None
+    ) = None
     key: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     region: Region | None = None
     role_arn: RoleArn | None = None

@@ -35,7 +35,7 @@ from streams.rotation import auditing, hopeless, machine, telling
 from streams.rotation.lease import Lease, claim
 from streams.rotation.machine import Progress
 from streams.rotation.parts import asking, function_of, origins, parts
-from streams.rotation.plan import Plan, plan
+from streams.rotation.plan import ONLY_BACK, Plan, plan
 from streams.rotation.problems import LostLeaseError, UnfitError
 from streams.rotation.run import Run, Waits
 from streams.rotation.versions import StoredVersions
@@ -267,7 +267,7 @@ def _passing(before: Progress, after: Progress) -> str:
         return ""
     if after.reached == before.step:
         return f"It goes on from {after.step} once more."
-    return "Taken back." if before.back else "Done."
+    return "Taken back." if before.back and before.step not in ONLY_BACK else "Done."
 
 
 def _progress_of(rotation: Rotation) -> Progress:

@@ -85,12 +85,11 @@ def give_up(progress: Progress, reason: str) -> Progress:
 def _next(progress: Progress, plan: Plan) -> Progress:
     if progress.step == progress.reached:
         progress = replace(progress, reached="")
-    index = plan.index(progress.step) + (-1 if progress.back else 1)
-    if index == len(plan.steps):
-        return _at(progress, progress.step, State.COMPLETED)
-    if index < 0:
-        return _at(progress, progress.step, State.ROLLED_BACK)
-    return _at(progress, plan.steps[index].name)
+    step = plan.after(progress.step, back=progress.back)
+    if step is None:
+        ended = State.ROLLED_BACK if progress.back else State.COMPLETED
+        return _at(progress, progress.step, ended)
+    return _at(progress, step)
 
 
 def _at(progress: Progress, step: str, state: State = State.RUNNING) -> Progress:

@@ -51,6 +51,9 @@ from streams.rotation.steps import (
 )
 from streams.rotation.store import KeepInStore, StoreSender, SwitchStore
 
+# What there is to do on the way back alone.
+ONLY_BACK = frozenset({"verify back", "drain back"})
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -86,6 +89,13 @@ class Plan:
 
     def index(self, name: str) -> int:
         return [step.name for step in self.steps].index(name)
+
+    def after(self, name: str, *, back: bool) -> str | None:
+        """The next step in this direction; None at the end."""
+        names = [step.name for step in self.steps]
+        index = names.index(name)
+        ahead = reversed(names[:index]) if back else iter(names[index + 1 :])
+        return next((one for one in ahead if back or one not in ONLY_BACK), None)
 
     def can_go_back_from(self, name: str) -> bool:
         return self.index(name) <= self.index(self.last_to_undo)

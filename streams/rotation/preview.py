@@ -7,7 +7,7 @@ from streams.rotation import announced, starting
 from streams.rotation.engine import account, waits
 from streams.rotation.environment import FunctionEnvironment
 from streams.rotation.parts import parts
-from streams.rotation.plan import Parts, environment_of, found, plan
+from streams.rotation.plan import ONLY_BACK, Parts, environment_of, found, plan
 from streams.rotation.problems import RotationError
 from streams.rotation.run import Forgotten, Run, Waits
 from streams.rotation.steps import Step
@@ -36,7 +36,7 @@ def preview(secret: Secret, *, accept_gap: bool = False, emergency: bool = False
         lines.append(AT_ONCE.format(seconds=max(usual.settle, usual.propagation)))
     else:
         lines.append(_told(waits(mode), stored=stored))
-    steps = plan(mode, made).steps
+    steps = [step for step in plan(mode, made).steps if step.name not in ONLY_BACK]
     lines += [f"Reads: {one}" for one in announced.reads(made)]
     lines += [_step(number, step) for number, step in enumerate(steps, 1)]
     if current is None:

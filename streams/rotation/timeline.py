@@ -8,7 +8,7 @@ from enum import StrEnum
 from streams.models import Mode, Rotation, RotationEvent, RotationState
 from streams.rotation.engine import account
 from streams.rotation.parts import parts
-from streams.rotation.plan import Plan, plan
+from streams.rotation.plan import ONLY_BACK, Plan, plan
 from streams.rotation.problems import UnfitError
 from streams.rotation.versions import NoVersions
 
@@ -55,11 +55,17 @@ def timeline(rotation: Rotation) -> list[Told]:
 
 
 def _names(rotation: Rotation, events: Sequence[RotationEvent]) -> list[str]:
-    """As planned; without a plan (the registry has changed since), as they have happened."""
+    """As planned; without a plan (the registry has changed since), as they have happened.
+
+    What is for the way back alone is told of a rotation that comes by it, or has.
+    """
     made = _plan(rotation)
     names = [step.name for step in made.steps] if made else []
     happened = list(dict.fromkeys([*(event.step for event in events), rotation.step]))
-    return names if set(happened) <= set(names) else happened
+    told = names if set(happened) <= set(names) else happened
+    ahead = told[: told.index(rotation.step)]
+    theirs = {rotation.step, *(happened + ahead if rotation.back else ())}
+    return [name for name in told if name not in ONLY_BACK or name in theirs]
 
 
 def _plan(rotation: Rotation) -> Plan | None:
@@ -81,6 +87,8 @@ def _state(rotation: Rotation, step: Told, distance: int) -> StepState:
     begun = bool(step.events) or distance < 0
     if rotation.state == RotationState.COMPLETED:
         return StepState.DONE
+    if step.name in ONLY_BACK and distance != 0:
+        return StepState.DONE if distance > 0 else StepState.AHEAD
     # A repair that was stopped has taken nothing back.
     if rotation.state == RotationState.ROLLED_BACK and rotation.back:
         return StepState.UNDONE if begun else StepState.AHEAD

@@ -36,6 +36,7 @@ def history(request: HttpRequest) -> HttpResponse:
             "download": row,
             "title": titles.get(row.slug),
             "what": wording.of(row.reason).what,
+            "part": wording.part(row),
             "zip": zips.get(row.bundle) if row.bundle else None,
         }
         for row in page

@@ -146,6 +146,8 @@ def shown(row: Download) -> dict[str, Any]:
         "what": str(words.what) if row.reason else "",
         "todo": str(words.todo) if row.reason else "",
         "note": "",
+        "done": wording.done(row),
+        "part": wording.part(row),
         "sent": row.sent,
         "size": row.size,
         "total": row.total,

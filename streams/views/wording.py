@@ -1,10 +1,14 @@
 """What people are told about how a download ended: what happened, and what to do."""
 
+from http import HTTPStatus
 from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from streams.models import Download, State
+from streams.templatetags.units import size
 
 
 class Wording(NamedTuple):
@@ -89,3 +93,24 @@ def of(reason: str, *, cause: str = "", said: str = "", resumable: bool = True) 
     if reason == "stopped" and said:
         words = words._replace(what=gettext("An operator stopped it: %s") % said)
     return words._replace(todo=FOUND) if cause else words
+
+
+def done(row: Download) -> str:
+    """What there is to be said of one that is complete; empty for others."""
+    if row.state != State.COMPLETE:
+        return ""
+    if row.is_whole:
+        return gettext("Everything was sent")
+    if row.status == HTTPStatus.NOT_MODIFIED:
+        return gettext("It has not changed, so nothing was sent")
+    if row.reached_end:
+        return gettext("The rest was sent")
+    return gettext("The part that was asked for was sent")
+
+
+def part(row: Download) -> str:
+    """What of the file that was, where it was a part of it; else empty."""
+    if row.state != State.COMPLETE or row.is_whole or row.status == HTTPStatus.NOT_MODIFIED:
+        return ""
+    sizes = {"sent": size(row.sent), "whole": size(row.total), "first": size(row.first)}
+    return gettext("%(sent)s of %(whole)s, from %(first)s on") % sizes

@@ -72,6 +72,10 @@ def test_an_http_server_is_added_and_what_users_may_read_with_it(walk: Walk) -> 
 
     endpoint = Endpoint.objects.get()
     assert page == f"/operate/streams/endpoint/{endpoint.pk}/"
+    shown = walk.client.get(page).content.decode()
+    assert f"{endpoint} is added." in shown
+    assert shown.count("has not been checked yet") == 1
+    assert "looks at it" not in shown
     assert (endpoint.slug, endpoint.kind, endpoint.auth) == ("orders", "http", "none")
     assert (endpoint.url, endpoint.filename) == (f"{AWAY}/all/orders.csv", "o.csv")
     assert endpoint.enabled

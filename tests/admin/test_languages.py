@@ -1,6 +1,7 @@
 """The operators' pages in German: none breaks, and nothing that has a translation is in English."""
 
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,8 +9,14 @@ import allauth
 import django
 import pytest
 from babel.messages.pofile import read_po
+from django.contrib.auth.models import Group
+from django.db.models import CASCADE, Model
+from django.test import Client
+from django.urls import reverse
+from django.utils.functional import Promise
 
 from streams.access.roles import Role
+from streams.models import Endpoint, Secret, User
 from tests.admin import test_admin
 from tests.admin.test_roles import addresses, client_of
 from translating import catalogues
@@ -73,3 +80,26 @@ def test_every_page_is_in_german() -> None:
             left |= {(address, text) for text in Texts(answer.content.decode()).found & known}
 
     assert left == set()
+
+
+def ended_with(model: type[Model]) -> Iterator[type[Model]]:
+    """What of ours the page that deletes one of these lists besides."""
+    for one in model._meta.related_objects:
+        held = one.related_model
+        assert not isinstance(held, str)
+        if one.on_delete is CASCADE and held._meta.app_label == "streams":
+            yield held
+            yield from ended_with(held)
+
+
+def test_what_a_heading_or_a_deletion_lists_has_a_name_in_german(operator: Client) -> None:
+    for model in (Endpoint, Secret, User, Group):
+        for one in ended_with(model):
+            if not one._meta.auto_created:
+                names = (one._meta.verbose_name, one._meta.verbose_name_plural)
+                assert all(isinstance(name, Promise) for name in names), one
+
+    secret = reverse("admin:streams_secret_change", args=[Secret.objects.get().pk])
+    page = operator.get(secret, HTTP_ACCEPT_LANGUAGE="de").content.decode()
+    assert "versionen des geheimnisses" in page.lower()
+    assert "secret version" not in page.lower()

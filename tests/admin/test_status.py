@@ -69,8 +69,8 @@ def test_a_new_one_says_that_nothing_is_known_yet(operator: Client, endpoint: En
     told = text(operator, page_of(endpoint))
 
     assert "</span>unknown</span>" in told
-    assert "It has not been checked yet." in told
-    assert "There was none yet." in told
+    assert told.count("has not been checked yet: the next free worker does it.") == 1
+    assert "<p>There was none yet.</p>" in told
     assert "Nobody has downloaded from it yet." in told
     assert "Secret and rotation" not in told
     for name in ("change", "doctor", "history"):

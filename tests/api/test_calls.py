@@ -302,8 +302,31 @@ def test_a_wrong_method_is_told_as_any_problem_is(ann: User) -> None:
     answer = Client().put("/api/v1/links", "{}", headers=Api(ann).headers)
 
     assert (answer.status_code, answer["Content-Type"]) == (405, "application/problem+json")
-    assert answer["Allow"] == "GET, POST"
-    assert answer.json()["detail"] == "Here you may only GET, POST."
+    assert answer["Allow"] == "GET, HEAD, POST"
+    assert answer.json()["detail"] == "Here you may only GET, HEAD, POST."
+
+
+@pytest.mark.parametrize("path", ["exports", "exports/orders", "exports/nowhere", "openapi.json"])
+def test_a_head_is_answered_like_a_get_without_its_body(
+    things: Things, ann: User, path: str
+) -> None:
+    client, headers = Client(), Api(ann).headers
+    whole = client.get(f"/api/v1/{path}", headers=headers)
+
+    answer = client.head(f"/api/v1/{path}", headers=headers)
+
+    assert answer.status_code == whole.status_code
+    assert answer["Content-Length"] == str(len(whole.content)) != "0"
+    assert answer["Content-Type"] == whole["Content-Type"]
+    assert answer.content == b""
+
+
+def test_a_head_is_allowed_where_a_get_is_and_nowhere_else(things: Things, ann: User) -> None:
+    path = f"/api/v1/links/{things.link}/revoke"
+    revoked = Client().head(path, headers=Api(ann).headers)
+
+    assert (revoked.status_code, revoked["Allow"]) == (405, "POST")
+    assert Client().head("/api/v1/exports").status_code == 401
 
 
 def test_the_audit_log_is_filtered_by_whole_names(things: Things, operator: User) -> None:

@@ -93,6 +93,16 @@ def test_routes_tell_which_of_two_integrations_with_the_header_is_ours(portal: I
     assert any(place.endswith(f"/apis/{gateway.api_id}/routes") for place in places)
 
 
+def test_the_doctor_may_see_when_a_stage_was_deployed(portal: Identified) -> None:
+    gateways = [portal.clinic.http(), portal.clinic.rest(stream=True)]
+
+    found = allowed(printed("--region", portal.aws.region))
+
+    [places] = [places for actions, places in found.items() if actions == ("apigateway:GET",)]
+    for gateway, kind in zip(gateways, ("apis", "restapis"), strict=True):
+        assert any(place.endswith(f"/{kind}/{gateway.api_id}/deployments/*") for place in places)
+
+
 def test_where_a_value_stands_in_secrets_manager_it_may_be_kept_there(portal: Identified) -> None:
     secret = portal.clinic.secret
     secret.store = "secrets-manager"

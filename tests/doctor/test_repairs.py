@@ -153,8 +153,8 @@ def test_a_repair_tells_its_calls_and_what_else_it_touches(clinic: Clinic) -> No
     assert told["preview"][1:] == [
         "permissions: lambda:InvokeFunction is permitted to everybody, where "
         "lambda:InvokedViaFunctionUrl is true.",
-        "permissions: then: The URL is asked over the network, in the same ways.",
-        "look: then: It is looked at once more: the finding must be gone.",
+        "Proof: The URL is asked over the network, in the same ways.",
+        "Proof: It is looked at once more: the finding must be gone.",
         f"Call: lambda AddPermission(FunctionName={clinic.name}, "
         "StatementId=spillway-invoke-via-url, Action=lambda:InvokeFunction, Principal=*, "
         "InvokedViaFunctionUrl=True)",

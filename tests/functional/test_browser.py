@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from streams.templatetags.units import size
 from tests.functional.browsing import browser, complaints, page, sign_in
 from tests.functional.conftest import Portal
 from tests.functional.origin import Connection, Request, Script, head
+from tests.functional.test_ranges import DATA, ranged
 
 MEGABYTE = 1 << 20
 __all__ = ["browser", "complaints", "page"]
@@ -85,6 +87,22 @@ def test_progress_is_shown_while_it_runs_and_then_the_end(portal: Portal, page: 
     expect(page.locator("#announce")).to_contain_text("100 %")
     assert download.value.suggested_filename.startswith("r")
     assert download.value.path().stat().st_size == 40 * MEGABYTE
+
+
+def test_of_a_range_the_page_does_not_say_that_everything_was_sent(
+    portal: Portal, page: Page
+) -> None:
+    sign_in(page)
+    page.goto("/exports/plain/")
+
+    # Of a program of the same user, while the page is open.
+    assert portal.get(ranged, "Range: bytes=10-19").status == 206
+
+    heading = page.get_by_role("heading", name="The part that was asked for was sent")
+    expect(heading).to_be_visible(timeout=10_000)
+    expect(page.locator("#progress")).to_contain_text(f"10 B of {size(len(DATA))}, from 10 B on")
+    expect(page.locator("#progress")).not_to_contain_text("by length")
+    expect(page.get_by_role("heading", name="Everything was sent")).not_to_be_visible()
 
 
 def test_a_cut_is_seen_by_the_browser_and_told_by_the_page(portal: Portal, page: Page) -> None:

@@ -234,6 +234,17 @@ def test_the_web_process_may_call_and_read_and_nothing_else(
     }
 
 
+@BOTH
+def test_the_worker_may_see_when_a_stage_was_deployed(
+    template: Cloudformation | Terraform,
+) -> None:
+    for sid in ("ReadTheRestApi", "ReadTheHttpApi"):
+        given, resources = template.statements("worker")[sid]
+
+        assert "apigateway:GET" in given
+        assert any("/deployments/*" in str(one) for one in resources), sid
+
+
 def test_both_templates_name_the_same_parts_of_the_gateways() -> None:
     cloudformation, terraform = Cloudformation(), Terraform()
     other = terraform.statements("worker")

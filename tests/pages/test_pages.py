@@ -220,6 +220,33 @@ def test_the_page_says_what_proves_a_download(browser: Client, ann: User, proof:
     assert (told["proof"], told["sha256"]) == (words, "ab" * 32)
 
 
+@pytest.mark.parametrize(
+    ("fields", "done", "part"),
+    [
+        ({}, "Everything was sent", ""),
+        ({"status": 206, "total": 1000}, "Everything was sent", ""),
+        ({"status": 206, "total": 5000},
+         "The part that was asked for was sent", "1 kB of 5 kB, from 0 B on"),
+        ({"status": 206, "first": 4000, "total": 5000},
+         "The rest was sent", "1 kB of 5 kB, from 4 kB on"),
+        ({"status": 304, "sent": 0, "size": 0}, "It has not changed, so nothing was sent", ""),
+    ],
+)  # fmt: skip
+def test_of_a_part_it_is_not_said_that_everything_was_sent(
+    browser: Client, ann: User, fields: dict[str, Any], done: str, part: str
+) -> None:
+    sent = {"sent": 1000, "size": 1000, "proof": "length"}
+    download(export("orders", everyone=True), ann, **sent | fields)
+
+    told = browser.get("/exports/orders/progress").json()["downloads"][0]
+    pages = [browser.get(path).content.decode() for path in ("/exports/orders/", "/downloads/")]
+
+    assert (told["done"], told["part"]) == (done, part)
+    assert all(part in page for page in pages)
+    assert ("by length" in pages[0]) == (done == "Everything was sent")
+    assert "resumed at" not in pages[1]
+
+
 def test_the_page_shows_no_digest_of_a_rest(browser: Client, ann: User) -> None:
     download(export("orders", everyone=True), ann, first=1000, sha256="ab" * 32)
 

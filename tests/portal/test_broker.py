@@ -10,6 +10,7 @@ from queue import Empty
 from typing import Any
 
 import pytest
+from django.conf import settings
 from kombu import Connection, Exchange, Queue
 
 from portal.broker import PATIENCE
@@ -30,7 +31,7 @@ def connection(folder: Path) -> Iterator[Connection]:
 
 def connected(folder: Path) -> Connection:
     return Connection(
-        "filesystem://",
+        "filesystem://localhost",
         transport="portal.broker:Transport",
         transport_options={"data_folder_in": str(folder)},
     )
@@ -53,6 +54,16 @@ def received(connection: Connection) -> list[int]:
             return numbers
         message.ack()
         numbers.append(message.payload["number"])
+
+
+def test_the_embedded_broker_names_the_host_that_kombu_asks_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url, transport = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT
+
+    assert Connection(url, transport=transport).info()["hostname"] == "localhost"
+    assert transport == "portal.broker:Transport"
+    assert caplog.messages == []
 
 
 def test_messages_arrive_once_and_in_order(connection: Connection, folder: Path) -> None:

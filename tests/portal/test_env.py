@@ -55,6 +55,30 @@ def test_a_wrong_setting_is_named_and_not_repeated(
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SPILLWAY_DEBUG", "maybe", "true or false"),
+        ("SPILLWAY_OFFLOAD", "apache", "'nginx'"),
+        ("SPILLWAY_IDLE_TIMEOUT", "soon", "a number"),
+        ("SPILLWAY_IDLE_TIMEOUT", "-1", "more than 0"),
+        ("SPILLWAY_IDLE_TIMEOUT", "inf", "a number"),
+        ("SPILLWAY_TOKEN_MAX_DAYS", "1.5", "a whole number"),
+        ("SPILLWAY_TOKEN_MAX_DAYS", "9999", "3650 or less"),
+        ("SPILLWAY_SEGMENT_MEMORY", "much", "a size such as 5MiB"),
+    ],
+)
+def test_a_wrong_setting_is_told_what_it_expects(
+    name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ImproperlyConfigured) as caught:
+        env.read()
+
+    assert str(caught.value) == f"{name} is wrong. Expected: {expected}"
+
+
 def test_hosts_are_taken_in_every_form_that_django_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPILLWAY_ALLOWED_HOSTS", "*, exports.example.com, .example.com, [::1], web")
 

@@ -298,7 +298,7 @@ def _with_an_alias_in_its_name(site: Site) -> None:
         (Site.deploy, ["--slug", "Not A Slug"], "slug"),
         (Site.deploy, ["--rest-api", "a1", "--path", "/{orders}"], "without variables"),
         (Site.deploy, ["--rest-api", "a1", "--path", "/orders"], "does not know it"),
-        (Site.deploy, ["--http-api", "A 1", "--path", "/orders"], "api_id: String should match"),
+        (Site.deploy, ["--http-api", "A 1", "--path", "/orders"], "api_id: expected an id as AWS"),
         (_with_an_alias_in_its_name, [], "its alias by --alias"),
     ],
 )

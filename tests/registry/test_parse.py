@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.models import Endpoint
+from streams.registry import check
 from streams.registry.parse import RegistryError, parse
 from streams.registry.spec import format_duration, parse_duration
 
@@ -168,6 +170,57 @@ def test_a_secret_that_could_not_work_is_refused(secret: str, named: str) -> Non
 
     assert any(named in line for line in found), found
     assert CANARY not in "\n".join(found)
+
+
+WRONG = """version: 1
+secrets:
+  - {name: '', window: 22-4, store: paper, function: {name: f, region: Frankfurt}}
+  - {name: a, value_from_env: 1x, gateways: 4, function: {name: f, variable: 1X, alias: a b}}
+  - 5
+endpoints:
+  - {slug: a, title: A, kind: http, url: 'https://example.com/', groups: 3, keep_gzip: maybe}
+  - {slug: a, title: 7, kind: http, url: x, groups: [''], limits: {concurrent: 1.5, per_user: 0}}
+  - {slug: A b, title: A, kind: s3, bucket: A, key: k, region: eu-central-1, groups: '*'}
+"""
+
+
+def test_each_problem_reads_as_a_sentence() -> None:
+    assert problems(WRONG) == [
+        "line 3: secrets[0].name: expected text that is not empty",
+        "line 3: secrets[0].window: expected two times of day such as 22:00-04:00",
+        "line 3: secrets[0].store: expected 'database' or 'secrets-manager'",
+        "line 3: secrets[0].function.region: expected a region such as eu-central-1",
+        "line 4: secrets[1].value_from_env: expected the name of an environment variable",
+        "line 4: secrets[1].function.alias: expected the name of an alias: letters, digits, "
+        "hyphens and underscores, 128 at most",
+        "line 4: secrets[1].function.variable: expected the name of an environment variable: "
+        "letters, digits and underscores, 100 at most",
+        "line 4: secrets[1].gateways: expected a list",
+        "line 5: secrets[2]: expected keys with their values",
+        "line 7: endpoints[0].groups: expected a list or '*'",
+        "line 7: endpoints[0].keep_gzip: expected true or false",
+        "line 8: endpoints[1].title: expected text",
+        "line 8: endpoints[1].url: expected a URL. The URL must begin with https:// and name a "
+        "host.",
+        "line 8: endpoints[1].groups[0]: expected text that is not empty",
+        "line 8: endpoints[1].limits.concurrent: expected a whole number",
+        "line 8: endpoints[1].limits.per_user: expected 1 or more",
+        "line 9: endpoints[2].slug: expected a slug: small letters, digits and hyphens, 100 at "
+        "most",
+        "line 9: endpoints[2].bucket: expected the name of a bucket: small letters, digits, dots "
+        "and hyphens, 3 to 63",
+    ]
+
+
+def test_a_stored_endpoint_is_told_of_in_the_same_words() -> None:
+    endpoint = Endpoint(
+        slug="A b", title="A", kind="http", url="https://example.com/", segments={"size": 1}
+    )
+
+    told = dict(check.problems(endpoint))
+
+    assert told["slug"] == "Expected: a slug: small letters, digits and hyphens, 100 at most"
+    assert told["segments"].startswith(("size: Expected: ", "parallel: Expected: "))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from streams.rotation.machine import Progress
 from streams.rotation.timeline import LONG, StepState, is_slow, timeline
 
 STEPS = [
-    "preflight", "generate", "admit", "prove both", "verify back", "drain back", "switch portal",
-    "drain", "verify", "retire", "prove new", "finish",
+    "preflight", "generate", "admit", "prove both", "switch portal", "drain", "verify", "retire",
+    "prove new", "finish",
 ]  # fmt: skip
+BACK = ["verify back", "drain back"]
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ def test_all_steps_are_told_before_the_first_has_begun(rotation: Rotation) -> No
 
 
 def test_what_is_behind_is_done_and_what_is_ahead_is_not_begun(rotation: Rotation) -> None:
-    told = at(rotation, "drain", *STEPS[:7])
+    told = at(rotation, "drain", *STEPS[:5])
 
-    assert [told[name] for name in STEPS[:7]] == [StepState.DONE] * 7
+    assert [told[name] for name in STEPS[:5]] == [StepState.DONE] * 5
     assert told["drain"] == StepState.NOW
     assert told["verify"] == StepState.AHEAD
 
@@ -61,12 +62,36 @@ def test_one_that_needs_help_stops_where_it_stands(rotation: Rotation) -> None:
 
 
 def test_on_the_way_back_what_was_done_is_taken_back(rotation: Rotation) -> None:
-    told = at(rotation, "admit", *STEPS[:7], back=True)
+    told = at(rotation, "admit", *STEPS[:5], back=True)
 
     assert told["generate"] == StepState.DONE
     assert told["admit"] == StepState.NOW
     assert told["switch portal"] == StepState.UNDONE
     assert told["retire"] == StepState.AHEAD
+
+
+def test_what_the_way_back_alone_has_is_told_of_a_rotation_that_comes_by_it(
+    rotation: Rotation,
+) -> None:
+    ahead = at(rotation, "drain", *STEPS[:6], back=True)
+    assert list(ahead) == [*STEPS[:4], *BACK, *STEPS[4:]]
+    assert {ahead[name] for name in BACK} == {StepState.AHEAD}
+
+    here = at(rotation, "drain back", back=True)
+    assert [here[name] for name in BACK] == [StepState.AHEAD, StepState.NOW]
+
+    ended = {"state": RotationState.ROLLED_BACK, "back": True}
+    told = at(rotation, "preflight", *BACK, **ended)
+    assert [told[name] for name in BACK] == [StepState.DONE, StepState.DONE]
+
+
+@pytest.mark.parametrize("state", [RotationState.RUNNING, RotationState.ROLLED_BACK])
+def test_a_rotation_that_turned_back_before_has_none_of_that(
+    rotation: Rotation, state: RotationState
+) -> None:
+    step = "admit" if state == RotationState.RUNNING else "preflight"
+
+    assert list(at(rotation, step, *STEPS[:3], back=True, state=state)) == STEPS
 
 
 def test_at_the_end_all_is_done_or_taken_back(rotation: Rotation) -> None:
@@ -110,6 +135,7 @@ def test_steps_of_another_plan_than_todays_are_told_too(rotation: Rotation) -> N
         (Progress("admit"), Progress("admit", waiting="It settles."), ""),
         (Progress("finish"), Progress("finish", state=RotationState.COMPLETED), "Done."),
         (Progress("admit", back=True), Progress("generate", back=True), "Taken back."),
+        (Progress("drain back", back=True), Progress("verify back", back=True), "Done."),
         (Progress("drain"), Progress("drain", back=True), ""),
         (
             Progress("retire"),

@@ -127,6 +127,7 @@ data "aws_iam_policy_document" "worker" {
         "${local.rest}/resources/*",
         local.rest_stage,
         "${local.rest_stage}/exports/*",
+        "${local.rest}/deployments/*",
       ]
     }
   }
@@ -162,6 +163,7 @@ data "aws_iam_policy_document" "worker" {
         local.http_stage,
         "${local.http}/routes",
         "${local.http}/exports/*",
+        "${local.http}/deployments/*",
       ]
     }
   }
