@@ -35,7 +35,7 @@ def test_it_is_not_registered(clinic: Clinic, told: str) -> None:
 
     answer = browser.post(reverse("admin:streams_endpoint_add_all"), ENDPOINT_FORM | form)
 
-    assert "expected a function&#x27;s own URL" in answer.content.decode()
+    assert "Expected: a function&#x27;s own URL" in answer.content.decode()
     assert not Endpoint.objects.filter(slug=ENDPOINT_FORM["slug"]).exists()
 
 
