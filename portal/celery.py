@@ -22,11 +22,16 @@ class KeptScheduler(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Beat", "celery.worker.components:Timer")
 
+    _looks: Any = None
+
     def start(self, parent: Any) -> None:
         if parent.beat:
-            parent.timer.call_repeatedly(LOOK, self._look, (parent,))
+            self._looks = parent.timer.call_repeatedly(LOOK, self._look, (parent,))
 
     def stop(self, parent: Any) -> None:
+        if self._looks:
+            # Or one that is stopped with its worker would be started anew, and outlive it.
+            self._looks.cancel()
         if parent.beat:
             parent.beat.stop()
 

@@ -7,6 +7,7 @@ ControlError
 ├── StaleError          changed since it was read (passing)
 ├── UnavailableError    AWS failed, or did not answer: it may have happened (passing)
 ├── DeniedError         not allowed, or no credentials
+│   └── ExpiredError        it was, and the credentials have expired
 ├── MissingError        there is no such function, API, stage, alias or secret
 ├── RejectedError       AWS refuses the request itself
 ├── EncryptionError     the key that a secret is encrypted with cannot be used
@@ -42,6 +43,10 @@ class ControlError(Exception):
         self.aws_code = aws_code
         self.retry_after = retry_after
 
+    def concerns(self, what: str) -> None:
+        """Its sentence begins with `what`, where there are several."""
+        self.args = (f"{what}: {self}",)
+
 
 class ThrottledError(ControlError):
     sentence = "AWS takes no more calls just now"
@@ -69,6 +74,10 @@ class UnavailableError(ControlError):
 
 class DeniedError(ControlError):
     sentence = "AWS does not allow it"
+
+
+class ExpiredError(DeniedError):
+    sentence = "The credentials for AWS have expired"
 
 
 class MissingError(ControlError):
@@ -104,8 +113,9 @@ _BY_CODE: dict[str, type[ControlError]] = {
     "AccessDenied": DeniedError,
     "UnrecognizedClientException": DeniedError,
     "InvalidClientTokenId": DeniedError,
-    "ExpiredToken": DeniedError,
-    "ExpiredTokenException": DeniedError,
+    "ExpiredToken": ExpiredError,
+    "ExpiredTokenException": ExpiredError,
+    "TokenRefreshRequired": ExpiredError,
     "InvalidSignatureException": DeniedError,
     "DecryptionFailure": EncryptionError,
     "EncryptionFailure": EncryptionError,

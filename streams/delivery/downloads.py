@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from mimetypes import guess_extension
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -59,7 +59,7 @@ from streams.wire import containers, disposition, validators
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", bound="Permitted | Sequence[Permitted]")
 
 # Seconds within which the end of a download stands in its record, also of one that nginx carried.
 WRITTEN = 5 * GATHER
@@ -102,10 +102,29 @@ async def patiently(permits: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
     written in batches. So what runs is counted twice before there are too many.
     """
     try:
-        return await in_database_thread(permits)(*args, **kwargs)
+        return await _in_thread(permits, *args, **kwargs)
     except (RunningError, LinkUsedUpError):
         await asyncio.sleep(WRITTEN)
-        return await in_database_thread(permits)(*args, **kwargs)
+        return await _in_thread(permits, *args, **kwargs)
+
+
+async def _in_thread(permits: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """If the client leaves meanwhile, the thread goes on, and the records that it begins end."""
+    job = asyncio.create_task(in_database_thread(permits)(*args, **kwargs))
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        job.add_done_callback(_forsake)
+        raise
+
+
+def _forsake(job: asyncio.Task[Any]) -> None:
+    """Ends what was permitted to somebody who has left."""
+    if job.cancelled() or job.exception():
+        return
+    given = job.result()
+    for permitted in [given] if isinstance(given, Permitted) else given:
+        fail(engine.current(), permitted.record, asyncio.CancelledError())
 
 
 def permit(

@@ -77,7 +77,7 @@ class Engine:
     def relay(
         self, source: Provable, record: Download, endpoint: Endpoint, client: Socket | None
     ) -> Relay:
-        """Begins the body of a download whose record is stored."""
+        """Begins the body of a download whose record is stored, in the task that will send it."""
         throttle = self.throttles.enter(record, endpoint)
         store = self.meter.stored
         relay = self._relay(source, record, self._ended, client, throttle, store)
@@ -130,6 +130,9 @@ class Engine:
         relay = Relay(source, record, patience, ended, client, self._lane, throttle, store)
         relay.draining = self.draining
         self._relays.add(relay)
+        # Django closes no response that a client left just before it was begun.
+        if request := asyncio.current_task():
+            request.add_done_callback(lambda _: relay.forsake())
         return relay
 
     def _stop(self, wanted: Mapping[UUID, str]) -> None:

@@ -148,6 +148,10 @@ class Relay:
 
     async def aclose(self) -> None:
         """Ends whatever has not ended: the client left, or the server is going down."""
+        self.forsake()
+
+    def forsake(self) -> None:
+        """The same, where its response was never begun."""
         if self._stopped:
             self._end(STATES[self._stopped], self._stopped)
         elif self.draining:

@@ -4,6 +4,7 @@ A client that keeps up needs large pieces, or each costs a change between proces
 do not must each cost as little as possible: what waits for them waits in memory.
 """
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,7 +28,9 @@ class Pace:
     unsent: int
 
     def apply_to_client(self, sock: Socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self.unsent)
+        # A client that has left has no socket any more: uvloop says so by a `ValueError`.
+        with contextlib.suppress(OSError, ValueError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self.unsent)
 
 
 NARROW = Pace(reads=16 * 1024, unsent=64 * 1024)

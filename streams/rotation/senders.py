@@ -1,14 +1,18 @@
 """Those who present the value: gateways that inject it, and the portal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from streams.aws.failures import ControlError, MissingError
 from streams.aws.gateways import Mapped
 from streams.rotation.probing import Probe, Verdict
 from streams.rotation.problems import DriftError, UnfitError
 from streams.rotation.run import Run, Wait
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Seconds between two looks at a deployment, and between two series of probes.
 LOOK = 1.0
@@ -43,6 +47,22 @@ class Places(Protocol):
         """`uri` as it must be for `value`. Raises `DriftError` where it leads elsewhere."""
 
 
+def _naming(
+    act: Callable[Concatenate["GatewaySender", P], R],
+) -> Callable[Concatenate["GatewaySender", P], R]:
+    """`act`, whose failures say which gateway they are about: a secret may have several."""
+
+    @wraps(act)
+    def naming(self: "GatewaySender", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return act(self, *args, **kwargs)
+        except ControlError as exc:
+            exc.concerns(self.name)
+            raise
+
+    return naming
+
+
 @dataclass(frozen=True)
 class GatewaySender:
     """One integration of one stage. `probe` is None where its URL is not known."""
@@ -53,6 +73,7 @@ class GatewaySender:
     probe: Probe | None
     places: Places | None = None
 
+    @_naming
     def check(self, run: Run) -> None:
         """Raises where its value is none of ours, or a deployment would not reach all requests."""
         saved = self.integration.saved()
@@ -73,9 +94,9 @@ class GatewaySender:
 
     def uris(self) -> list[str]:
         """Where it sends requests now, and will after its next deployment."""
-        mapped = (self.integration.saved(), self.integration.deployed())
-        return [one.uri for one in mapped if one is not None]
+        return [one.uri for one in self._mapped() if one is not None]
 
+    @_naming
     def notices(self) -> list[str]:
         """What an operator should know before it is changed, in sentences without values."""
         told = []
@@ -90,6 +111,7 @@ class GatewaySender:
         pending = self.integration.pending()
         return told + [f"a deployment also publishes: {other}" for other in pending]
 
+    @_naming
     def bring(self, run: Run, wanted: str, *, prove: bool = True) -> Wait | None:
         """One action towards a gateway that sends `wanted` with every request, and has for long.
 
@@ -116,6 +138,7 @@ class GatewaySender:
         )
         return spreads or (self.prove(run) if prove else None)
 
+    @_naming
     def sends(self, run: Run, wanted: str) -> bool:
         """Whether it sends `wanted`, as far as AWS tells."""
         saved = self.integration.saved()
@@ -124,10 +147,7 @@ class GatewaySender:
 
     def differences(self, run: Run, value: str) -> Iterator[str]:
         """How it differs from a gateway that sends `value`, in sentences."""
-        for what, mapped in (
-            ("its mapping", self.integration.saved()),
-            ("its deployed stage", self.integration.deployed()),
-        ):
+        for what, mapped in zip(("its mapping", "its deployed stage"), self._mapped(), strict=True):
             if mapped is None:
                 continue
             if mapped.problem:
@@ -148,6 +168,10 @@ class GatewaySender:
         except ControlError as exc:
             return isinstance(exc, MissingError)
         return False
+
+    @_naming
+    def _mapped(self) -> tuple[Mapped, Mapped | None]:
+        return self.integration.saved(), self.integration.deployed()
 
     def _is_deployed(self, run: Run, wanted: str) -> bool:
         deployed = self.integration.deployed()

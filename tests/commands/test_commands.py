@@ -137,6 +137,13 @@ def test_a_user_a_group_and_a_token(manage: Shell) -> None:
         ).fetchone() == (2,)
 
 
+def test_another_role_is_refused_with_those_there_are(manage: Shell) -> None:
+    refused = manage("create_user", "bob", "--role", "boss")
+
+    assert refused.returncode == 2
+    assert "(choose from 'viewer', 'operator', 'administrator')" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -325,6 +325,7 @@ def test_a_gateway_that_is_deleted_midway_keeps_it_in_the_overlap_and_not_from_g
     for _ in range(60):
         rotating.turn()
     assert (rotating.progress.step, rotating.progress.state) == ("verify", RotationState.STUCK)
+    assert rotating.progress.problem == "gateway 0: AWS does not know it."
     assert world.serving[""].value == ("old", "new")
 
     assert rotating.to_the_end(roll_back_at=0) == RotationState.ROLLED_BACK

@@ -25,7 +25,8 @@ class Command(QuickCommand):
         parser.add_argument("username", metavar="USERNAME")
         parser.add_argument("--password-env", metavar="NAME", help="variable with the password")
         parser.add_argument("--group", action="append", default=[], metavar="G")
-        parser.add_argument("--role", choices=[*Role], help="of the portal's staff")
+        roles = [role.value for role in Role]
+        parser.add_argument("--role", choices=roles, help="of the portal's staff")
         parser.add_argument("--staff", action="store_true", help="the same as --role administrator")
 
     @transaction.atomic
