@@ -13,6 +13,9 @@ from django.utils.crypto import salted_hmac
 from streams.access.guessing import count_guess, refuse_guessing
 from streams.models import ApiToken, Endpoint, Scope, User
 
+# Of one user, at a time.
+MOST = 50
+
 _FORM = re.compile(r"spw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 # Under which tokens that do not exist are counted.
 _MISSING = "none"
@@ -37,6 +40,11 @@ def issue(
     )
     token.endpoints.set(exports)
     return f"spw_{key}_{secret}"
+
+
+def has_most(user: User) -> bool:
+    """Whether a page makes no more for this user."""
+    return ApiToken.objects.usable().filter(user=user).count() >= MOST
 
 
 def key_of(text: str) -> str:

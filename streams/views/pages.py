@@ -30,6 +30,7 @@ from streams.notices import ready
 from streams.views import commands, progress
 from streams.views.doors import signed_in
 from streams.views.progress import SHOWN
+from streams.views.tokens import TOO_MANY
 
 RECENT = 3
 TOKEN_LASTS = timedelta(hours=1)
@@ -133,6 +134,9 @@ def token(request: HttpRequest, slug: str) -> HttpResponse:
     """Makes a token for the command line, and shows it, this once."""
     user = _user(request)
     endpoint = get_object_or_404(Endpoint.objects.visible_to(user), slug=slug)
+    if tokens.has_most(user):
+        messages.error(request, TOO_MANY % {"most": tokens.MOST})
+        return HttpResponseRedirect(reverse("tokens"))
     with transaction.atomic():
         made = tokens.issue(
             user,

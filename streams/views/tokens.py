@@ -19,9 +19,8 @@ from streams.access import tokens
 from streams.models import ApiToken, Endpoint, Scope, User
 from streams.views.doors import signed_in
 
-# Of one user, at a time.
-MOST = 50
 DAYS = 30
+TOO_MANY = _("You have %(most)d tokens. Revoke one that you no longer need.")
 _OF_USERS = (Scope.DOWNLOAD, Scope.CHOSEN, Scope.READ)
 _OF_STAFF = (*_OF_USERS, Scope.OPERATE)
 
@@ -56,9 +55,8 @@ class TokenForm(forms.Form):
         given = super().clean() or {}
         if given.get("scope") == Scope.CHOSEN and not given.get("exports"):
             self.add_error("exports", _("Choose at least one export."))
-        if ApiToken.objects.usable().filter(user=self.user).count() >= MOST:
-            text = _("You have %(most)d tokens. Revoke one that you no longer need.")
-            raise ValidationError(text % {"most": MOST})
+        if tokens.has_most(self.user):
+            raise ValidationError(TOO_MANY % {"most": tokens.MOST})
         return given
 
     def issue(self) -> str:

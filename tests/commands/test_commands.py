@@ -186,12 +186,15 @@ def test_secrets_are_stored_anew_under_the_newest_key(manage: Shell) -> None:
     lost = manage("rekey", SPILLWAY_ENCRYPTION_KEYS=Fernet.generate_key().decode())
     only_new = manage("rekey", SPILLWAY_ENCRYPTION_KEYS=new)
     manage.environment["SPILLWAY_ENCRYPTION_KEYS"] = new
+    log = manage("verify_audit")
 
     assert (both.returncode, both.stdout) == (0, "re-encrypted 3\n")
     assert lost.returncode == 1
     lacking = "orders version 1, the key of channel pager, the address of channel pager"
     assert lacking in lost.stderr
     assert only_new.returncode == 0
+    # Keys that fit nothing have written nothing, either.
+    assert log.returncode == 0, log.stdout
     told = manage("shell", "-c", "print(Channel.objects.get().destination)")
     assert told.stdout.strip().endswith("https://example.com/token")
 

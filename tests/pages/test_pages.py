@@ -494,6 +494,20 @@ def test_a_token_for_the_command_line_is_shown_once_and_ends_within_the_hour(
     assert browser.post("/exports/others/token").status_code == 404
 
 
+def test_no_more_tokens_for_the_command_line_are_made_than_by_the_form(
+    browser: Client, ann: User
+) -> None:
+    export("orders", everyone=True)
+    for _ in range(tokens.MOST):
+        tokens.issue(ann)
+
+    answer = browser.post("/exports/orders/token", follow=True)
+
+    assert answer.redirect_chain == [("/accounts/tokens/", 302)]
+    assert "Revoke one that you no longer need" in answer.content.decode()
+    assert ann.api_tokens.count() == tokens.MOST
+
+
 def test_names_cannot_leave_their_quotes(browser: Client) -> None:
     export("orders", everyone=True, filename="it's $(x) `y`.csv")
 
