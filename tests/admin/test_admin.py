@@ -268,7 +268,7 @@ def test_an_endpoint_is_added(operator: Client) -> None:
     [
         ({"url": "https://169.254.169.254/latest/"}, "169.254.169.254"),
         ({"url": ""}, "every other kind a URL"),
-        ({"kind": "s3", "bucket": "exports", "key": "a"}, "expected region for kind s3"),
+        ({"kind": "s3", "bucket": "exports", "key": "a"}, "Expected: region for kind s3"),
         ({"auth": "secret-header"}, "A secret header needs a secret"),
         ({"slug": "Not A Slug"}, "Use lower-case letters"),
         ({"slug": "orders"}, "already exists"),
