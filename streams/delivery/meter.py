@@ -169,15 +169,21 @@ class Meter:
         """Writes for as long as it is not cancelled."""
         # A thread and a connection of its own: a database that is busy holds up nobody else.
         async with ThreadSensitiveContext():
-            while True:
-                try:
-                    async with asyncio.timeout(PERIOD):
-                        await self._wake.wait()
-                    # What comes within a moment goes into the same transaction.
-                    await asyncio.sleep(GATHER)
-                except TimeoutError:
-                    self._tick += 1
-                await self.flush()
+            try:
+                while True:
+                    await self._gather()
+                    await self.flush()
+            finally:
+                await sync_to_async(connections.close_all)()
+
+    async def _gather(self) -> None:
+        try:
+            async with asyncio.timeout(PERIOD):
+                await self._wake.wait()
+            # What comes within a moment goes into the same transaction.
+            await asyncio.sleep(GATHER)
+        except TimeoutError:
+            self._tick += 1
 
     async def flush(self) -> None:
         """Writes what has changed."""

@@ -11,6 +11,7 @@ import pytest
 
 from streams.delivery import downloads, engine
 from streams.delivery.conditions import Asked
+from streams.delivery.database import in_database_thread
 from streams.delivery.downloads import Permitted
 from streams.delivery.relay import Provable
 from streams.models import Download, Endpoint
@@ -25,6 +26,10 @@ def permitted() -> Permitted:
     asked = Asked("", None, None, None, None, head_only=False)
     record = Download.objects.create(slug="orders", username="ann", bundle=uuid4())
     return Permitted(asked, Endpoint(slug="orders"), (), record)
+
+
+def _ends() -> set[tuple[str, str]]:
+    return set(Download.objects.values_list("state", "reason"))
 
 
 @pytest.mark.parametrize("permits", [permitted, lambda: [permitted(), permitted()]])
@@ -47,13 +52,13 @@ async def test_its_record_says_that_the_client_left_and_holds_no_place(permits: 
     async with asyncio.timeout(5):
         while not ended or ("running", "") in ended:
             await asyncio.sleep(0.02)
-            ended = {(row.state, row.reason) async for row in Download.objects.all()}
+            ended = await in_database_thread(_ends)()
     await engine.shut_down()
     assert ended == {("cancelled", "client_left")}
 
 
 async def test_an_answer_that_is_never_begun_ends_with_its_request() -> None:
-    record = await Download.objects.acreate(slug="orders", username="ann")
+    record = await in_database_thread(Download.objects.create)(slug="orders", username="ann")
     source = Source()
 
     async def request() -> None:

@@ -17,6 +17,7 @@ class Source:
     resumes = 1
     proof = Proof.NONE
     sha256 = b""
+    parts = None
 
     def __init__(self) -> None:
         self.pieces = [b"some ", b"bytes"]
