@@ -58,7 +58,7 @@ def unknown_size(_: Request, connection: Connection) -> None:
     connection.send(head("Transfer-Encoding: chunked"))
     for start in range(0, SIZE, 1 << 20):
         connection.send(chunks(DATA[start : start + (1 << 20)], last=b""))
-        time.sleep(0.6)
+        time.sleep(1.5)
     connection.send(b"0\r\n\r\n")
 
 
